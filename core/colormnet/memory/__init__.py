@@ -1,0 +1,1 @@
+"""MFP: the state across frames (paper section 3.2)."""
