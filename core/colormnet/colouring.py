@@ -1,0 +1,194 @@
+"""From a plate's pixels to what the network sees, and from the network's chroma back to the plate.
+
+Every way into the engine (command line, worker, farm) goes through `FrameColouring`, so that the same plate, exemplar
+and settings give the same pixels everywhere. Nothing here reads or writes files, and nothing is kept from one frame to
+the next: one object may serve several threads.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .colour.lab import display_to_lab
+from .colour.spaces import ColourSpace
+from .colour.transfer import transfer
+from .colour.upsample import upsample_chroma
+from .errors import InputError
+from .working_size import WorkingSize, working_size
+
+Plane = NDArray[np.float32]
+
+GREY_CHROMA = 1.0 / 110.0  # mean chroma (network units) under which a picture counts as having no colour: 1 unit of Lab
+SAME_FRAME_CORRELATION = 0.97  # of working-size luminance; another frame of a shot with motion falls below this
+SAME_FRAME_DIFFERENCE = 0.04  # mean difference in network units (2 of Lab's 100) that needs no correlation
+SAME_ASPECT = 0.01
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """What is derived from a plate frame before the network runs."""
+
+    luminance: Plane  # (h, w), network units, at the working size: what `Colorizer.step` takes
+    full_luminance: Plane  # (H, W), network units, at the plate's size: the guide of the upsampling
+    non_finite: int  # pixels in which some channel is NaN or infinite
+
+
+@dataclass(frozen=True)
+class PreparedExemplar:
+    """An exemplar at the working size, and what the user should know about it."""
+
+    luminance: Plane  # (h, w), network units
+    chroma: Plane  # (2, h, w), network units
+    full_chroma: Plane | None  # (2, H, W) where the picture has exactly the plate's size
+    source_height: int
+    source_width: int
+    resized: bool  # whether it had another size than the plate
+    same_aspect: bool
+    mean_chroma: float  # mean length of (a', b')
+    non_finite: int
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether there is any chroma to take from it."""
+        return self.mean_chroma >= GREY_CHROMA
+
+
+@dataclass(frozen=True)
+class ColouredFrame:
+    """A finished frame at the plate's size."""
+
+    pixels: Plane  # (H, W, 3), the plate's own colour space
+    chroma: Plane  # (2, H, W), network units
+    confidence: Plane | None  # (H, W) in [0, 1]
+
+
+class FrameColouring:
+    """How the frames of one shot are prepared for the network and finished after it.
+
+    ``space`` is the plate's colour space, ``short_side`` the working size (see `working_size.working_size`),
+    ``saturation`` multiplies the chroma that is put on the plate.
+    """
+
+    def __init__(
+        self,
+        space: ColourSpace,
+        height: int,
+        width: int,
+        short_side: int,
+        saturation: float = 1.0,
+        pixel_aspect: float = 1.0,
+    ) -> None:
+        if not 0.0 <= saturation <= 10.0:
+            raise InputError(f"A saturation of {saturation:g} makes no sense; give a number from 0 to 10.")
+        self.space = space
+        self.height = height
+        self.width = width
+        self.saturation = saturation
+        self.size: WorkingSize = working_size(height, width, short_side, pixel_aspect)
+
+    def prepare(self, pixels: Plane) -> PreparedFrame:
+        """Luminance of a plate frame. ``pixels``: (H, W, 3) float32 in the plate's space.
+
+        Raises InputError where the frame has another size than the shot.
+        """
+        if pixels.shape != (self.height, self.width, 3):
+            raise InputError(
+                f"A frame is {pixels.shape[1]}x{pixels.shape[0]} pixels where the shot is {self.width}x{self.height}; "
+                "all frames of a shot must have one size."
+            )
+        finite, non_finite = contain_non_finite(pixels)
+        luminance, _ = display_to_lab(self.space.to_display(finite))
+        full = np.ascontiguousarray(luminance, dtype=np.float32)
+        return PreparedFrame(_resize(full, self.size), full, int(non_finite.sum()) if non_finite is not None else 0)
+
+    def prepare_exemplar(self, pixels: Plane, space: ColourSpace) -> PreparedExemplar:
+        """An exemplar picture (H', W', 3) float32 in its own ``space``, brought to the working size.
+
+        A picture of another size is stretched to the plate's frame, as the release does; reducing averages areas,
+        enlarging is bilinear. The picture's pixels are taken to be as square or not as the plate's when the stored
+        sizes agree, and as square otherwise.
+        """
+        height, width = pixels.shape[:2]
+        finite, non_finite = contain_non_finite(pixels)
+        luminance, chroma = display_to_lab(space.to_display(finite))
+        same_size = (height, width) == (self.height, self.width)
+        frame_aspect = self.size.width / self.size.height
+        return PreparedExemplar(
+            luminance=_resize(luminance, self.size),
+            chroma=np.stack([_resize(plane, self.size) for plane in chroma]),
+            full_chroma=np.ascontiguousarray(chroma, dtype=np.float32) if same_size else None,
+            source_height=height,
+            source_width=width,
+            resized=not same_size,
+            same_aspect=same_size or abs(width / height / frame_aspect - 1.0) <= SAME_ASPECT,
+            mean_chroma=float(np.sqrt(np.square(chroma, dtype=np.float64).sum(axis=0)).mean()),
+            non_finite=int(non_finite.sum()) if non_finite is not None else 0,
+        )
+
+    def shows_frame(self, exemplar: PreparedExemplar, frame: PreparedFrame) -> bool:
+        """Whether the exemplar is a coloured version of that plate frame, judged by shape and luminance.
+
+        A grade between the two is allowed for (the luminance has to correlate, not to be equal).
+        """
+        if not exemplar.same_aspect:
+            return False
+        return luminance_agrees(exemplar.luminance, frame.luminance)
+
+    def enlarge(self, chroma: Plane, frame: PreparedFrame) -> Plane:
+        """The network's chroma (2, h, w) at the plate's size (2, H, W), following the edges of the full luminance."""
+        if chroma.shape[1:] == frame.full_luminance.shape:
+            return chroma
+        return upsample_chroma(chroma, frame.luminance, frame.full_luminance)
+
+    def finish(
+        self, pixels: Plane, frame: PreparedFrame, chroma: Plane, confidence: Plane | None = None
+    ) -> ColouredFrame:
+        """The coloured plate frame.
+
+        ``pixels`` (H, W, 3) is the plate frame that ``frame`` was prepared from; ``chroma`` is (2, h, w) at the
+        working size, or (2, H, W) where it is known at the plate's own size; ``confidence`` is (h, w).
+        Pixels with a NaN or an infinity come back exactly as they were, and spread to no other pixel.
+        """
+        full_chroma = self.enlarge(chroma, frame)
+        finite, non_finite = contain_non_finite(pixels)
+        coloured = transfer(finite, full_chroma, self.space, saturation=self.saturation)
+        if non_finite is not None:
+            coloured[non_finite] = pixels[non_finite]
+        return ColouredFrame(coloured, full_chroma, None if confidence is None else self._enlarge_plane(confidence))
+
+    def _enlarge_plane(self, plane: Plane) -> Plane:
+        if plane.shape == (self.height, self.width):
+            return plane
+        enlarged = cv2.resize(plane, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return np.clip(enlarged, 0.0, 1.0)
+
+
+def contain_non_finite(pixels: Plane) -> tuple[Plane, NDArray[np.bool_] | None]:
+    """The pixels with NaN as 0 and infinities as the ends of half precision; and where they were, (H, W), or None."""
+    finite = np.isfinite(pixels)
+    if finite.all():
+        return pixels, None
+    limit = float(np.finfo(np.float16).max)
+    return np.nan_to_num(pixels, nan=0.0, posinf=limit, neginf=-limit), ~finite.all(axis=-1)
+
+
+def luminance_agrees(one: Plane, other: Plane) -> bool:
+    """Whether two luminance planes of one size, network units, show the same picture, a grade apart."""
+    first, second = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    if float(np.abs(first - second).mean()) <= SAME_FRAME_DIFFERENCE:
+        return True
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    return scale > 0.0 and float(first @ second) / scale >= SAME_FRAME_CORRELATION
+
+
+def _resize(plane: NDArray[Any], size: WorkingSize) -> Plane:
+    if plane.shape == (size.height, size.width):
+        return np.ascontiguousarray(plane, dtype=np.float32)
+    reducing = plane.shape[0] >= size.height and plane.shape[1] >= size.width
+    method = cv2.INTER_AREA if reducing else cv2.INTER_LINEAR
+    resized = cv2.resize(np.ascontiguousarray(plane, dtype=np.float32), (size.width, size.height), interpolation=method)
+    return np.asarray(resized, dtype=np.float32)
