@@ -52,12 +52,6 @@ def lab_curve_inverse(value: FloatArray) -> FloatArray:
     return np.where(value > np.float32(0.2068966), value * value * value, toe)
 
 
-def light_to_luminance(light: FloatArray) -> FloatArray:
-    """Relative luminance Y in [0, 1] (any shape) to L in network units, float32."""
-    lightness = np.float32(116.0 / 50.0) * lab_curve(light) - np.float32(66.0 / 50.0)
-    return lightness.astype(np.float32, copy=False)
-
-
 def display_to_lab(rgb: FloatArray) -> tuple[FloatArray, FloatArray]:
     """sRGB display colours to Lab in network units.
 
@@ -75,6 +69,12 @@ def display_to_lab(rgb: FloatArray) -> tuple[FloatArray, FloatArray]:
     luminance = np.float32(116.0 / 50.0) * y - np.float32(66.0 / 50.0)
     ab = np.stack([(x - y) * np.float32(500.0 / CHROMA_SCALE), (y - z) * np.float32(200.0 / CHROMA_SCALE)])
     return luminance.reshape(height, width), ab.reshape(2, height, width)
+
+
+def display_luminance(rgb: FloatArray) -> FloatArray:
+    """L alone, (H, W) float32 network units, of (H, W, 3) float32 sRGB code values in [0, 1]."""
+    light = srgb_decode(np.asarray(rgb, dtype=np.float32)) @ RGB_TO_XYZ[1].astype(np.float32)
+    return np.float32(116.0 / 50.0) * lab_curve(light) - np.float32(66.0 / 50.0)
 
 
 def lab_to_linear(luminance: FloatArray, ab: FloatArray) -> FloatArray:
