@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .colour.lab import display_to_lab
 from .colour.spaces import ColourSpace
-from .colour.transfer import transfer
+from .colour.transfer import plate_luminance, transfer
 from .colour.upsample import upsample_chroma
 from .errors import InputError
 from .working_size import WorkingSize, working_size
@@ -22,7 +22,7 @@ from .working_size import WorkingSize, working_size
 Plane = NDArray[np.float32]
 
 GREY_CHROMA = 1.0 / 110.0  # mean chroma (network units) under which a picture counts as having no colour: 1 unit of Lab
-# Whether an exemplar shows the very frame it is declared to colour. Measured on 15 clips: a coloured still of the frame,
+# Whether an exemplar shows the very frame it is declared to colour. Measured on 15 clips: a coloured still of it,
 # its grey made by another rule than Lab, stays under 0.10; the frame five further on, where things move, is over.
 SAME_FRAME_CORRELATION = 0.9  # of luminance, over the whole picture
 SAME_FRAME_RESIDUAL = 0.11  # network units, left after a grade, locally averaged, in the worst hundredth of the picture
@@ -102,10 +102,9 @@ class FrameColouring:
                 f"A frame is {pixels.shape[1]}x{pixels.shape[0]} pixels where the shot is {self.width}x{self.height}; "
                 "all frames of a shot must have one size."
             )
-        finite, non_finite = contain_non_finite(pixels)
-        luminance, _ = display_to_lab(self.space.to_display(finite))
+        luminance, non_finite = plate_luminance(pixels, self.space)
         full = np.ascontiguousarray(luminance, dtype=np.float32)
-        return PreparedFrame(_resize(full, self.size), full, int(non_finite.sum()) if non_finite is not None else 0)
+        return PreparedFrame(_resize(full, self.size), full, non_finite)
 
     def prepare_exemplar(self, pixels: Plane, space: ColourSpace) -> PreparedExemplar:
         """An exemplar picture (H', W', 3) float32 in its own ``space``, brought to the working size.

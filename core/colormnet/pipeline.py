@@ -1,0 +1,606 @@
+"""A whole shot from files to files: read ahead, colour, write behind; interruptible and resumable.
+
+One thread reads, a small pool prepares frames before and finishes them after the network, the calling thread runs
+the network, one thread writes. Frames pass in order through bounded queues, so memory does not grow with the shot.
+"""
+
+import hashlib
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from .colour.spaces import ColourSpace, default_space
+from .colouring import ColouredFrame, FrameColouring, Plane, PreparedFrame
+from .errors import InputError, InterruptedRun, OutOfMemoryError
+from .exemplars import LoadedExemplar, carried_chroma, load_exemplar
+from .job import ColorizeJob
+from .job_state import FrameRecord, JobState, content_digest, differences, file_identity, fingerprint
+from .media.frames import (
+    CHROMA_A,
+    CHROMA_B,
+    CONFIDENCE,
+    FrameSink,
+    FrameSource,
+    PlateFrame,
+    SinkContent,
+    SinkSettings,
+    open_sink,
+    open_source,
+)
+from .media.movie import is_movie
+
+if TYPE_CHECKING:
+    from .session import Colorizer, Model
+
+T = TypeVar("T")
+
+QUEUE_BYTES = 512 * 2**20  # of float32 pixels that may wait on either side of the network
+SNAPSHOTS_KEPT = 3
+
+
+class Progress:
+    """What a run tells while it works. Every method may be overridden; by default nothing is said."""
+
+    def planned(self, plan: "Plan") -> None:
+        """The inputs are checked and the work is about to start."""
+
+    def note(self, sentence: str) -> None:
+        """Something the user should know; the run goes on."""
+
+    def frame_done(self, number: int, done: int, total: int) -> None:
+        """A frame is coloured; ``done`` of ``total`` frames to colour."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        output: where the frames are.
+        written: frames written by this run; skipped: frames found finished.
+        seconds: from the first frame's start to the last one's end; per_frame: seconds per coloured frame.
+        confidence: frame number -> mean confidence, of the frames this run coloured.
+        non_finite: frame number -> pixels that are NaN or infinite, where there are any.
+        notes: sentences that were said.
+        fingerprint: of the job, hexadecimal.
+    """
+
+    output: str
+    written: int
+    skipped: int
+    seconds: float
+    per_frame: float
+    confidence: dict[int, float]
+    non_finite: dict[int, int]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def least_sure(self) -> int | None:
+        """The frame where another exemplar would help most, or None where nothing was coloured."""
+        return min(self.confidence, key=self.confidence.__getitem__) if self.confidence else None
+
+
+@dataclass
+class Plan:
+    """A job with everything opened and checked; nothing has been written."""
+
+    job: ColorizeJob
+    model: "Model"
+    source: FrameSource
+    order: list[int]  # all frames of the shot, in the order they are coloured
+    part: set[int]  # those this run has to write
+    colouring: FrameColouring
+    exemplars: list[LoadedExemplar]
+    sink_settings: SinkSettings
+    state: JobState
+    identity: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The plan for people: (what, how)."""
+        info = self.source.info
+        size = self.colouring.size
+        rows = [
+            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {len(self.order)} frames"),
+            ("frames", frame_ranges(self.order)),
+            ("colour space", self.colouring.space.name),
+        ]
+        if self.part != set(self.order):
+            rows.append(("this part", frame_ranges(sorted(self.part))))
+        for exemplar in self.exemplars:
+            if exemplar.carried_by is not None:
+                use = f"colours frame {exemplar.carried_by}, which carries its chroma"
+            else:
+                use = "a picture from elsewhere"
+            rows.append(("exemplar", f"{exemplar.spec}  ({exemplar.space}; {use})"))
+        rows += [
+            ("model", f"{self.model.name} on {self.model.device}, {str(self.model.dtype).removeprefix('torch.')}"),
+            ("working size", f"{size.width}x{size.height}"),
+            ("output", f"{self.job.output}  ({self.job.outputs}{', confidence' if self.job.confidence else ''})"),
+            ("snapshots", f"every {self.job.snapshot_every} frames in {self.state.folder}"),
+        ]
+        return rows
+
+
+def run(job: ColorizeJob, progress: Progress | None = None, stop: threading.Event | None = None) -> Report:
+    """Colour a shot.
+
+    When ``stop`` is set the frame in hand is finished and written, a snapshot is saved and InterruptedRun is raised;
+    the same job with ``resume=True`` then continues, and its frames are bit for bit those of an uninterrupted run.
+
+    Raises InputError, WeightsError, DeviceError (OutOfMemoryError with a working size to try), InterruptedRun. Frames
+    that are written stay; nothing is left half-written.
+    """
+    with planned(job) as plan:
+        return execute(plan, progress or Progress(), stop or threading.Event())
+
+
+@contextmanager
+def planned(job: ColorizeJob) -> Iterator[Plan]:
+    """Open and check everything a job needs, without writing anything; the plate is closed on leaving.
+
+    Raises InputError and WeightsError, DeviceError from loading the model.
+    """
+    source = open_source(job.plate, job.frames)
+    try:
+        yield _plan(job, source)
+    finally:
+        source.close()
+
+
+def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
+    from .session import load_model
+
+    info = source.info
+    order = list(source.frames)
+    if not order:
+        raise InputError(f"{job.plate} holds no frames; check the name and the range.")
+    space = ColourSpace(job.space or default_space(info.hint))
+    undeclared = [spec for spec in job.exemplars if spec.frame is not None and spec.frame not in order]
+    if undeclared:
+        raise InputError(
+            f"The exemplar {undeclared[0]} is declared for frame {undeclared[0].frame}, which is not among the frames "
+            f"{frame_ranges(order)}; correct the number, or leave it out for a picture from elsewhere."
+        )
+    _refuse_output_on_input(job, source)
+    model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
+    short_side = job.working_size or model.default_working_size
+    colouring = FrameColouring(space, info.height, info.width, short_side, job.saturation, info.pixel_aspect)
+    exemplars = []
+    for spec in job.exemplars:
+        own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
+        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own))
+    part = _part(job, order)
+    plan = Plan(
+        job=job,
+        model=model,
+        source=source,
+        order=order,
+        part=part,
+        colouring=colouring,
+        exemplars=exemplars,
+        sink_settings=_sink_settings(job),
+        state=JobState.beside(job.output),
+        identity=_identity(job, source, order, colouring, exemplars, model),
+        notes=[*info.notes, *(note for exemplar in exemplars for note in exemplar.notes)],
+    )
+    _refuse_another_jobs_output(plan)
+    return plan
+
+
+def _part(job: ColorizeJob, order: list[int]) -> set[int]:
+    if job.part is None:
+        return set(order)
+    if is_movie(job.output):
+        raise InputError(f"Parts of a shot cannot be written into one movie; give {job.output} as a sequence instead.")
+    wanted = set(parse_numbers(job.part))
+    if unknown := sorted(wanted - set(order)):
+        raise InputError(f"The part {job.part} asks for frame {unknown[0]}, which is not in {frame_ranges(order)}.")
+    return wanted
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Frame numbers of a range such as ``1001-1100x2`` or ``5,7,9-12``. Raises InputError."""
+    from fileseq import FrameSet
+    from fileseq.exceptions import ParseException
+
+    if ":" in text or "y" in text:
+        raise InputError(f"The frame range '{text}' is not understood; write 1001-1100 or 1001-1100x2.")
+    try:
+        return [int(number) for number in FrameSet(text)]
+    except (ParseException, ValueError) as error:
+        raise InputError(f"The frame range '{text}' is not understood; write 1001-1100 or 1001-1100x2.") from error
+
+
+def frame_ranges(numbers: Sequence[int]) -> str:
+    """Frame numbers in the shortest usual notation: ``1001-1100x2``."""
+    from fileseq import FrameSet
+
+    return str(FrameSet(sorted(numbers)).frange) if numbers else "none"
+
+
+def _sink_settings(job: ColorizeJob) -> SinkSettings:
+    content: SinkContent = "layers" if job.outputs == "chroma" else "colour"
+    layers = () if job.outputs == "colour" else (CHROMA_A, CHROMA_B)
+    if job.confidence:
+        layers = (*layers, CONFIDENCE)
+    rate = None
+    if job.frame_rate is not None:
+        try:
+            rate = Fraction(job.frame_rate)
+        except (ValueError, ZeroDivisionError) as error:
+            raise InputError(f"The frame rate '{job.frame_rate}' is not a number; write 24 or 24000/1001.") from error
+    return SinkSettings(
+        content=content,
+        layers=layers,
+        codec=job.codec,
+        pixel_type=job.pixel_type,
+        frame_rate=rate,
+        segment_frames=job.snapshot_every,
+        resume=job.resume,
+    )
+
+
+def _refuse_output_on_input(job: ColorizeJob, source: FrameSource) -> None:
+    inputs = {path.resolve() for path in source.paths()}
+    for spec in job.exemplars:
+        if Path(spec.path).exists():
+            inputs.add(Path(spec.path).resolve())
+    if Path(job.output).resolve() in inputs:
+        raise InputError(
+            f"The output {job.output} is one of the inputs; choose another name, inputs are never touched."
+        )
+
+
+def _identity(
+    job: ColorizeJob,
+    source: FrameSource,
+    order: list[int],
+    colouring: FrameColouring,
+    exemplars: list[LoadedExemplar],
+    model: "Model",
+) -> dict[str, str]:
+    from . import __version__
+
+    pictures = []
+    for exemplar in exemplars:
+        prepared = exemplar.prepared
+        chroma = prepared.chroma if prepared.full_chroma is None else prepared.full_chroma
+        content = hashlib.sha256(prepared.luminance.tobytes() + chroma.tobytes()).hexdigest()
+        pictures.append(f"{content} {exemplar.carried_by}")
+    return {
+        "version": __version__,
+        "plate": fingerprint({str(n): file_identity(path) for n, path in enumerate(source.paths())}),
+        "frames": frame_ranges(order),
+        "colour space": colouring.space.name,
+        "exemplars": " | ".join(pictures),
+        "model and weights": model.fingerprint,
+        "precision": str(model.dtype).removeprefix("torch."),
+        "memory settings": repr(job.memory or model.default_memory),
+        "working size": f"{colouring.size.width}x{colouring.size.height}",
+        "saturation": repr(job.saturation),
+        "output": f"{job.outputs} confidence={job.confidence} {Path(job.output).suffix} {job.codec} {job.pixel_type}",
+    }
+
+
+def _refuse_another_jobs_output(plan: Plan) -> None:
+    job, known = plan.job, None if plan.job.overwrite else plan.state.identity()
+    if known is not None and (other := differences(known, plan.identity)):
+        raise InputError(
+            f"{job.output} belongs to another job (it differs in: {', '.join(other)}); choose another output, or give "
+            "--overwrite to start afresh."
+        )
+
+
+def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
+    """Do what `planned` has checked; see `run`."""
+    job, state = plan.job, plan.state
+    claimed = state.identity()
+    with open_sink(job.output, plan.source, plan.sink_settings) as sink:
+        finished = _finished_frames(plan, sink, claimed is not None)
+        for note in plan.notes:
+            progress.note(note)
+        progress.planned(plan)
+        if job.overwrite:
+            state.clear()
+        state.claim(plan.identity)
+        missing = [index for index, number in enumerate(plan.order) if number in plan.part - finished]
+        worker = _Run(plan, sink, progress, stop, finished)
+        if missing:
+            worker.colour(missing[0], missing[-1])
+    if not job.keep_state and plan.part == set(plan.order):
+        state.drop_snapshots(keep=0)
+    return worker.report()
+
+
+def _finished_frames(plan: Plan, sink: FrameSink, claimed: bool) -> set[int]:
+    """Frames of this very job that are whole already. Raises InputError where frames are there unasked for."""
+    job = plan.job
+    if job.overwrite:
+        return set()
+    wanted = [number for number in plan.order if number in plan.part]
+    if job.resume and claimed:
+        return {number for number in wanted if plan.state.recorded(number) is not None and sink.has(number)}
+    there = next((sink.path(number) for number in wanted if sink.path(number).exists()), None)
+    if there is not None:
+        what = "--resume to go on, or " if claimed else ""
+        raise InputError(f"{there} exists already; give {what}--overwrite to replace it, or choose another output.")
+    return set()
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A frame read ahead, its preparation under way."""
+
+    frame: PlateFrame
+    prepared: "Future[PreparedFrame]"
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A coloured frame on its way to the disk."""
+
+    frame: PlateFrame
+    coloured: "Future[ColouredFrame]"
+    confidence: float
+    non_finite: int
+
+
+class _Run:
+    """One pass over a shot: the threads, and what they found out."""
+
+    def __init__(
+        self, plan: Plan, sink: FrameSink, progress: Progress, stop: threading.Event, finished: set[int]
+    ) -> None:
+        self.plan = plan
+        self.sink = sink
+        self.progress = progress
+        self.stop = stop
+        self.finished = finished
+        self.written = 0
+        self.coloured = 0
+        self.seconds = 0.0
+        self.confidence: dict[int, float] = {}
+        self.non_finite: dict[int, int] = {}
+        frame_bytes = plan.colouring.height * plan.colouring.width * 4 * 4
+        self.depth = max(1, min(4, QUEUE_BYTES // frame_bytes))
+        self.carried = {item.carried_by: carried_chroma(item) for item in plan.exemplars if item.carried_by is not None}
+        self.into_movie = is_movie(plan.job.output)
+
+    def report(self) -> Report:
+        """What was done so far."""
+        return Report(
+            output=self.plan.job.output,
+            written=self.written,
+            skipped=len(self.finished),
+            seconds=self.seconds,
+            per_frame=self.seconds / self.coloured if self.coloured else 0.0,
+            confidence=self.confidence,
+            non_finite=self.non_finite,
+            notes=tuple(self.plan.notes),
+            fingerprint=fingerprint(self.plan.identity),
+        )
+
+    def colour(self, first_missing: int, last_missing: int) -> None:
+        """Bring the session to ``first_missing`` and colour up to ``last_missing`` (places in the order)."""
+        session, start = self._session(first_missing)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(max_workers=max(1, min(4, (os.cpu_count() or 1) - 1))) as pool:
+            reader = _Reader(self.plan, self.plan.order[start : last_missing + 1], self.depth, pool)
+            writer = _Writer(self._write, self.depth)
+            try:
+                self._steps(session, start, last_missing, reader, writer, pool)
+                writer.drain()
+            finally:
+                reader.stop()
+                writer.stop()
+                self.seconds = time.perf_counter() - began
+        writer.check()
+
+    def _session(self, wanted: int) -> "tuple[Colorizer, int]":
+        """A session that has done at most ``wanted`` frames, and how many it has done."""
+        from .session import Colorizer
+
+        plan = self.plan
+        for done, path in reversed(plan.state.snapshots().items()):
+            if done <= wanted:
+                return Colorizer.load(path, plan.model), done
+        session = Colorizer(plan.model, plan.job.memory, clip_length=len(plan.order))
+        first = plan.order[0]
+        # The first frame's own exemplar goes in last: the session's next step has to be that very frame.
+        for item in sorted(plan.exemplars, key=lambda item: item.carried_by == first):
+            prepared = item.prepared
+            session.add_exemplar(prepared.luminance, prepared.chroma, first_frame=item.carried_by == first)
+        return session, 0
+
+    def _steps(
+        self,
+        session: "Colorizer",
+        start: int,
+        last: int,
+        reader: "_Reader",
+        writer: "_Writer",
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        plan = self.plan
+        for index in range(start, last + 1):
+            ready = reader.next()
+            prepared = ready.prepared.result()
+            with _memory_errors_explained(plan):
+                chroma = session.step(prepared.luminance, last=index == len(plan.order) - 1)
+            confidence = session.confidence
+            number = ready.frame.number
+            self.confidence[number] = float(np.mean(confidence, dtype=np.float64))
+            if prepared.non_finite:
+                self.non_finite[number] = prepared.non_finite
+            if number in plan.part - self.finished:
+                chroma = self.carried.get(number, chroma)
+                coloured = pool.submit(
+                    plan.colouring.finish,
+                    ready.frame.pixels,
+                    prepared,
+                    chroma,
+                    confidence if plan.job.confidence else None,
+                )
+                writer.put(_Done(ready.frame, coloured, self.confidence[number], prepared.non_finite))
+            self.coloured += 1
+            self.progress.frame_done(number, index - start + 1, last - start + 1)
+            self._keep(session, index + 1, index == last, writer)
+
+    def _keep(self, session: "Colorizer", done: int, is_last: bool, writer: "_Writer") -> None:
+        """Save a snapshot where one is due. It is never ahead of what is on the disk."""
+        stopping = self.stop.is_set() and not is_last
+        hand_over = is_last and (self.plan.job.keep_state or self.plan.part != set(self.plan.order))
+        if not (stopping or hand_over or (done % self.plan.job.snapshot_every == 0 and not is_last)):
+            return
+        writer.drain()
+        self.plan.state.save_snapshot(done, session.save)
+        if not self.plan.job.keep_state:
+            self.plan.state.drop_snapshots(keep=SNAPSHOTS_KEPT)
+        if stopping:
+            raise InterruptedRun(
+                f"Stopped after frame {self.plan.order[done - 1]} ({done} of {len(self.plan.order)}); what is written "
+                "is whole, and the same command with --resume goes on."
+            )
+
+    def _write(self, done: _Done) -> None:
+        """Write one frame and note it (in the writing thread)."""
+        coloured = done.coloured.result()
+        layers = {}
+        if self.plan.job.outputs != "colour":
+            layers = {CHROMA_A: coloured.chroma[0], CHROMA_B: coloured.chroma[1]}
+        if coloured.confidence is not None:
+            layers[CONFIDENCE] = coloured.confidence
+        pixels: Plane | None = None if self.plan.job.outputs == "chroma" else coloured.pixels
+        self.sink.write(done.frame, pixels, layers)
+        number = done.frame.number
+        path = self.sink.path(number)
+        digest, size = "", 0
+        if not self.into_movie:
+            digest, size = content_digest(path), path.stat().st_size
+        self.plan.state.record(number, FrameRecord(path.name, size, digest, done.confidence, done.non_finite))
+        self.written += 1
+
+
+class _Reader:
+    """Reads frames in order in its own thread, never more than ``depth`` ahead."""
+
+    def __init__(self, plan: Plan, numbers: Sequence[int], depth: int, pool: ThreadPoolExecutor) -> None:
+        self._plan = plan
+        self._numbers = numbers
+        self._pool = pool
+        self._queue: queue.Queue[_Ready | BaseException] = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="colormnet-read", daemon=True)
+        self._thread.start()
+
+    def next(self) -> _Ready:
+        """The next frame; raises what reading it raised."""
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def stop(self) -> None:
+        """End the thread; frames read and not asked for are dropped."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                self._thread.join(timeout=0.05)
+
+    def _read(self) -> None:
+        for number in self._numbers:
+            if self._stopped.is_set():
+                return
+            item: _Ready | BaseException
+            try:
+                frame = self._plan.source.read(number)
+                item = _Ready(frame, self._pool.submit(self._plan.colouring.prepare, frame.pixels))
+            except BaseException as error:  # handed to the thread that waits for the frame
+                item = error
+            self._queue.put(item)
+            if isinstance(item, BaseException):
+                return
+
+
+class _Writer:
+    """Writes frames in order in its own thread; the first failure stops it and is raised in the caller's thread."""
+
+    def __init__(self, write: Callable[[_Done], None], depth: int) -> None:
+        self._write = write
+        self._queue: queue.Queue[_Done | None] = queue.Queue(maxsize=depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="colormnet-write", daemon=True)
+        self._thread.start()
+
+    def put(self, done: _Done) -> None:
+        """Hand a frame over; waits while the queue is full. Raises what an earlier write raised."""
+        self.check()
+        self._queue.put(done)
+
+    def drain(self) -> None:
+        """Wait until all that was handed over is on the disk. Raises what writing raised."""
+        self._queue.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what writing raised, if anything."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Write what was handed over, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (done := self._queue.get()) is not None:
+            try:
+                if self._error is None:
+                    self._write(done)
+            except BaseException as error:  # raised in the caller's thread by check()
+                self._error = error
+            finally:
+                self._queue.task_done()
+        self._queue.task_done()
+
+
+@contextmanager
+def _memory_errors_explained(plan: Plan) -> Iterator[None]:
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = plan.colouring.size
+        raise OutOfMemoryError(
+            f"{plan.model.device} ran out of memory at a working size of {size.width}x{size.height}; try "
+            f"--working-size {smaller_size(min(size.width, size.height))}."
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of the framework or the system means that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def smaller_size(short_side: int) -> int:
+    """The working size to try next: half the pixels, on whole multiples of 16."""
+    return max(16, int(short_side * math.sqrt(0.5)) // 16 * 16)
