@@ -5,8 +5,9 @@ and settings give the same pixels everywhere. Nothing here reads or writes files
 the next: one object may serve several threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,14 @@ from numpy.typing import NDArray
 
 from .colour.lab import display_to_lab
 from .colour.spaces import ColourSpace
-from .colour.transfer import plate_luminance, transfer
+from .colour.transfer import contain, plate_luminance, transfer
 from .colour.upsample import upsample_chroma
 from .errors import InputError
 from .working_size import WorkingSize, working_size
+
+if TYPE_CHECKING:
+    from .network.interface import Keys
+    from .session import Colorizer
 
 Plane = NDArray[np.float32]
 
@@ -72,7 +77,8 @@ class FrameColouring:
     """How the frames of one shot are prepared for the network and finished after it.
 
     ``space`` is the plate's colour space, ``short_side`` the working size (see `working_size.working_size`),
-    ``saturation`` multiplies the chroma that is put on the plate.
+    ``saturation`` multiplies the chroma that is put on the plate, ``ceiling`` is the most that the output file holds in a
+    channel (see `colour.transfer.transfer`).
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class FrameColouring:
         short_side: int,
         saturation: float = 1.0,
         pixel_aspect: float = 1.0,
+        ceiling: float | None = None,
     ) -> None:
         if not 0.0 <= saturation <= 10.0:
             raise InputError(f"A saturation of {saturation:g} makes no sense; give a number from 0 to 10.")
@@ -90,6 +97,7 @@ class FrameColouring:
         self.height = height
         self.width = width
         self.saturation = saturation
+        self.ceiling = ceiling
         self.size: WorkingSize = working_size(height, width, short_side, pixel_aspect)
 
     def prepare(self, pixels: Plane) -> PreparedFrame:
@@ -114,7 +122,7 @@ class FrameColouring:
         sizes agree, and as square otherwise.
         """
         height, width = pixels.shape[:2]
-        finite, non_finite = contain_non_finite(pixels)
+        finite, non_finite = contain(pixels)
         luminance, chroma = display_to_lab(space.to_display(finite))
         same_size = (height, width) == (self.height, self.width)
         frame_aspect = self.size.width / self.size.height
@@ -127,7 +135,7 @@ class FrameColouring:
             resized=not same_size,
             same_aspect=same_size or abs(width / height / frame_aspect - 1.0) <= SAME_ASPECT,
             mean_chroma=float(np.sqrt(np.square(chroma, dtype=np.float64).sum(axis=0)).mean()),
-            non_finite=int(non_finite.sum()) if non_finite is not None else 0,
+            non_finite=non_finite,
         )
 
     def shows_frame(self, exemplar: PreparedExemplar, frame: PreparedFrame) -> bool:
@@ -143,7 +151,7 @@ class FrameColouring:
         """The network's chroma (2, h, w) at the plate's size (2, H, W), following the edges of the full luminance."""
         if chroma.shape[1:] == frame.full_luminance.shape:
             return chroma
-        return upsample_chroma(chroma, frame.luminance, frame.full_luminance)
+        return np.asarray(upsample_chroma(chroma, frame.luminance, frame.full_luminance), dtype=np.float32)
 
     def finish(
         self, pixels: Plane, frame: PreparedFrame, chroma: Plane, confidence: Plane | None = None
@@ -155,26 +163,43 @@ class FrameColouring:
         Pixels with a NaN or an infinity come back exactly as they were, and spread to no other pixel.
         """
         full_chroma = self.enlarge(chroma, frame)
-        finite, non_finite = contain_non_finite(pixels)
-        coloured = transfer(finite, full_chroma, self.space, saturation=self.saturation)
-        if non_finite is not None:
-            coloured[non_finite] = pixels[non_finite]
+        coloured = transfer(pixels, full_chroma, self.space, saturation=self.saturation, ceiling=self.ceiling)
         return ColouredFrame(coloured, full_chroma, None if confidence is None else self._enlarge_plane(confidence))
 
     def _enlarge_plane(self, plane: Plane) -> Plane:
         if plane.shape == (self.height, self.width):
             return plane
         enlarged = cv2.resize(plane, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-        return np.clip(enlarged, 0.0, 1.0)
+        return np.asarray(np.clip(enlarged, 0.0, 1.0), dtype=np.float32)
 
 
-def contain_non_finite(pixels: Plane) -> tuple[Plane, NDArray[np.bool_] | None]:
-    """The pixels with NaN as 0 and infinities as the ends of half precision; and where they were, (H, W), or None."""
-    finite = np.isfinite(pixels)
-    if finite.all():
-        return pixels, None
-    limit = float(np.finfo(np.float16).max)
-    return np.nan_to_num(pixels, nan=0.0, posinf=limit, neginf=-limit), ~finite.all(axis=-1)
+def start_session(session: "Colorizer", exemplars: Sequence[PreparedExemplar]) -> None:
+    """Give a new session its exemplars, in the order they were named; all but the one that the first frame carries.
+
+    Exemplars of later frames are remembered from the start, so that the frames before them profit as well.
+    """
+    for exemplar in exemplars:
+        session.add_exemplar(exemplar.luminance, exemplar.chroma)
+
+
+def step_session(
+    session: "Colorizer",
+    frame: PreparedFrame,
+    own: PreparedExemplar | None,
+    last: bool = False,
+    keys: "Keys | None" = None,
+) -> tuple[Plane, Plane]:
+    """The next frame's chroma, (2, h, w), or (2, H, W) where its own exemplar says it; and the confidence (h, w).
+
+    ``own`` is the exemplar that this very frame carries (see `FrameColouring.shows_frame`), or None: the session then
+    returns and remembers its chroma instead of predicting. ``last`` and ``keys`` are as for `Colorizer.step`.
+    """
+    if own is not None:
+        session.add_exemplar(frame.luminance, own.chroma, first_frame=True)
+    chroma = session.step(frame.luminance, last=last, keys=keys)
+    if own is not None and own.full_chroma is not None:
+        chroma = own.full_chroma
+    return chroma, session.confidence
 
 
 def luminance_agrees(exemplar: Plane, frame: Plane) -> bool:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .colour.spaces import ColourSpace, default_space
 from .colouring import FrameColouring, PreparedExemplar, PreparedFrame
 from .errors import InputError
@@ -63,7 +61,7 @@ def load_exemplar(
     InputError as `read_picture` does, and for an unknown colour space.
     """
     picture, source = read_picture(spec)
-    space = ColourSpace(space_name or default_space(source.info.hint))
+    space = ColourSpace(space_name or default_space(**vars(source.info.hint)))
     prepared = colouring.prepare_exemplar(picture.pixels, space)
     notes: list[str] = []
     if prepared.resized:
@@ -87,9 +85,3 @@ def load_exemplar(
                 f"elsewhere, and frame {spec.frame} is coloured like the others."
             )
     return LoadedExemplar(spec, prepared, carried_by, space.name, tuple(notes))
-
-
-def carried_chroma(exemplar: LoadedExemplar) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The chroma that the exemplar's own frame carries: at the plate's size where it is known, else working size."""
-    full = exemplar.prepared.full_chroma
-    return exemplar.prepared.chroma if full is None else full

@@ -5,7 +5,6 @@ the network, one thread writes. Frames pass in order through bounded queues, so 
 """
 
 import hashlib
-import math
 import os
 import queue
 import threading
@@ -21,9 +20,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from .colour.spaces import ColourSpace, default_space
-from .colouring import ColouredFrame, FrameColouring, Plane, PreparedFrame
+from .colouring import ColouredFrame, FrameColouring, Plane, PreparedFrame, start_session, step_session
 from .errors import InputError, InterruptedRun, OutOfMemoryError
-from .exemplars import LoadedExemplar, carried_chroma, load_exemplar
+from .exemplars import LoadedExemplar, load_exemplar
 from .job import ColorizeJob
 from .job_state import FrameRecord, JobState, content_digest, differences, file_identity, fingerprint
 from .media.frames import (
@@ -167,7 +166,7 @@ def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
     order = list(source.frames)
     if not order:
         raise InputError(f"{job.plate} holds no frames; check the name and the range.")
-    space = ColourSpace(job.space or default_space(info.hint))
+    space = ColourSpace(job.space or default_space(**vars(info.hint)))
     undeclared = [spec for spec in job.exemplars if spec.frame is not None and spec.frame not in order]
     if undeclared:
         raise InputError(
@@ -177,7 +176,9 @@ def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
     _refuse_output_on_input(job, source)
     model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
     short_side = job.working_size or model.default_working_size
-    colouring = FrameColouring(space, info.height, info.width, short_side, job.saturation, info.pixel_aspect)
+    colouring = FrameColouring(
+        space, info.height, info.width, short_side, job.saturation, info.pixel_aspect, _ceiling(job, info.hint.floating)
+    )
     exemplars = []
     for spec in job.exemplars:
         own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
@@ -198,6 +199,14 @@ def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
     )
     _refuse_another_jobs_output(plan)
     return plan
+
+
+def _ceiling(job: ColorizeJob, plate_is_floating: bool) -> float | None:
+    """The most light a channel of the output file holds, where the plate could exceed it and the file cannot."""
+    integer = job.pixel_type in ("uint8", "uint10", "uint16")
+    if job.pixel_type is None:
+        integer = is_movie(job.output) or Path(job.output).suffix.lower() in (".png", ".jpg", ".jpeg", ".dpx")
+    return 1.0 if integer and plate_is_floating else None
 
 
 def _part(job: ColorizeJob, order: list[int]) -> set[int]:
@@ -319,7 +328,8 @@ def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
         missing = [index for index, number in enumerate(plan.order) if number in plan.part - finished]
         worker = _Run(plan, sink, progress, stop, finished)
         if missing:
-            worker.colour(missing[0], missing[-1])
+            with _memory_errors_explained(plan):
+                worker.colour(missing[0], missing[-1])
     if not job.keep_state and plan.part == set(plan.order):
         state.drop_snapshots(keep=0)
     return worker.report()
@@ -376,7 +386,7 @@ class _Run:
         self.non_finite: dict[int, int] = {}
         frame_bytes = plan.colouring.height * plan.colouring.width * 4 * 4
         self.depth = max(1, min(4, QUEUE_BYTES // frame_bytes))
-        self.carried = {item.carried_by: carried_chroma(item) for item in plan.exemplars if item.carried_by is not None}
+        self.carried = {item.carried_by: item.prepared for item in plan.exemplars if item.carried_by is not None}
         self.into_movie = is_movie(plan.job.output)
 
     def report(self) -> Report:
@@ -419,10 +429,7 @@ class _Run:
                 return Colorizer.load(path, plan.model), done
         session = Colorizer(plan.model, plan.job.memory, clip_length=len(plan.order))
         first = plan.order[0]
-        # The first frame's own exemplar goes in last: the session's next step has to be that very frame.
-        for item in sorted(plan.exemplars, key=lambda item: item.carried_by == first):
-            prepared = item.prepared
-            session.add_exemplar(prepared.luminance, prepared.chroma, first_frame=item.carried_by == first)
+        start_session(session, [item.prepared for item in plan.exemplars if item.carried_by != first])
         return session, 0
 
     def _steps(
@@ -438,15 +445,14 @@ class _Run:
         for index in range(start, last + 1):
             ready = reader.next()
             prepared = ready.prepared.result()
-            with _memory_errors_explained(plan):
-                chroma = session.step(prepared.luminance, last=index == len(plan.order) - 1)
-            confidence = session.confidence
             number = ready.frame.number
+            chroma, confidence = step_session(
+                session, prepared, self.carried.get(number), last=index == len(plan.order) - 1
+            )
             self.confidence[number] = float(np.mean(confidence, dtype=np.float64))
             if prepared.non_finite:
                 self.non_finite[number] = prepared.non_finite
             if number in plan.part - self.finished:
-                chroma = self.carried.get(number, chroma)
                 coloured = pool.submit(
                     plan.colouring.finish,
                     ready.frame.pixels,
@@ -583,24 +589,10 @@ class _Writer:
 def _memory_errors_explained(plan: Plan) -> Iterator[None]:
     try:
         yield
-    except OutOfMemoryError:
-        raise
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
+    except MemoryError as error:
         size = plan.colouring.size
+        smaller = max(16, min(size.width, size.height) * 7 // 10 // 16 * 16)
         raise OutOfMemoryError(
-            f"{plan.model.device} ran out of memory at a working size of {size.width}x{size.height}; try "
-            f"--working-size {smaller_size(min(size.width, size.height))}."
+            f"The machine ran out of memory on a plate of {plan.colouring.width}x{plan.colouring.height} at a working "
+            f"size of {size.width}x{size.height}; close other programs or try --working-size {smaller}."
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of the framework or the system means that memory ran out."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-def smaller_size(short_side: int) -> int:
-    """The working size to try next: half the pixels, on whole multiples of 16."""
-    return max(16, int(short_side * math.sqrt(0.5)) // 16 * 16)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, Outputs, PixelType, Precision, parse_exemplar
+from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
 
 from .progress import ReportStyle, show_plan, shown_as
 
@@ -158,10 +158,10 @@ def colorize(
         exemplar_space=exemplar_space,
         working_size=working_size,
         saturation=saturation,
-        outputs=cast(Outputs, outputs.value),
+        outputs=outputs.value,
         confidence=confidence,
         device=device,
-        precision=cast(Precision, precision.value),
+        precision=precision.value,
         codec=cast("Codec | None", codec and codec.value),
         pixel_type=cast("PixelType | None", pixel_type and pixel_type.value),
         frame_rate=frame_rate,

@@ -1,0 +1,231 @@
+"""``colormnet evaluate``: measure models and baselines on clips, and the paper's Tables 2 and 3."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from colormnet.errors import InputError
+
+if TYPE_CHECKING:
+    from colormnet.evaluation.methods import Method
+    from colormnet.evaluation.protocol import Evaluation
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+MODEL = "model"
+
+
+class ProtocolChoice(str, Enum):
+    """Which true frames are handed over in colour."""
+
+    first = "first"
+    first_last = "first-last"
+
+
+class PrecisionChoice(str, Enum):
+    """Number format of the network."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float64 = "float64"
+
+
+@app.command()
+def evaluate(
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Movies, folders of frames, frame patterns, or folders that hold such clips.",
+            metavar="CLIPS...",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="lite or released.")] = "lite",
+    weights: Annotated[Path | None, typer.Option(help="A checkpoint file instead of the installed one.")] = None,
+    methods: Annotated[
+        str, typer.Option(help="Comma list of grey, copy, flow and model, in the order of the report.")
+    ] = "grey,copy,flow,model",
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--results",
+            metavar="NAME=FOLDER",
+            help="Also measure what another program made of the same clips: FOLDER holds a movie or a folder of frames "
+            "per clip, named like the clip. Repeatable.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        ProtocolChoice, typer.Option(help="Exemplars: the first frame, or the first and the last.")
+    ] = ProtocolChoice.first,
+    size: Annotated[
+        str, typer.Option(help="Size at which everything is measured, WIDTHxHEIGHT, or native.")
+    ] = "416x240",
+    frames: Annotated[int | None, typer.Option(help="At most this many frames from the start of each clip.")] = None,
+    space: Annotated[str | None, typer.Option(help="The clips' colour space, an OCIO name; default as stored.")] = None,
+    count_exemplars: Annotated[
+        bool, typer.Option("--count-exemplars", help="Count the given frames in the means (flatters short clips).")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Folder for report.html, results.json and the CSV files."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the network.")] = PrecisionChoice.auto,
+) -> None:
+    """Measure a model and three baselines on clips, all through the same code.
+
+    \b
+    colormnet evaluate clips/ -o report
+    colormnet evaluate a.mp4 frames_b/ --protocol first-last --methods flow,model --frames 100
+
+    The first frame in colour is the exemplar; every method answers with chroma, which is put on the true luminance.
+    LPIPS, FID and FVD need networks that are not shipped: without them the report says where to put which file.
+    """
+    from colormnet.evaluation.clips import Size, find_clips
+    from colormnet.evaluation.protocol import EvaluationSettings
+    from colormnet.evaluation.protocol import evaluate as measure
+
+    if not clips:
+        raise InputError("No clip was named; give movies, folders of frames, or a folder that holds such clips.")
+    settings = EvaluationSettings(
+        protocol="first" if protocol is ProtocolChoice.first else "first-last",
+        size=Size.parse(size),
+        frames=frames,
+        count_given=count_exemplars,
+        space=space,
+    )
+    sources = find_clips(clips)
+    if output is not None:
+        _check_output(output, [Path(source.path) for source in sources])
+    chosen, described = _methods(methods, results or [], model, weights, device, precision.value)
+    with _Bar(len(sources) * len(chosen)) as bar:
+        evaluation = measure(sources, chosen, settings, bar.step)
+    console = Console(highlight=False, markup=False)
+    show(evaluation, console)
+    if output is not None:
+        from colormnet.evaluation.outputs import write_results, write_text
+        from colormnet.evaluation.report import render
+
+        run = {"clips": ", ".join(source.name for source in sources), "methods": methods, **described}
+        written = write_results(evaluation, output, run)
+        write_text(output / "report.html", render(evaluation, run))
+        console.print(f"Report: {output / 'report.html'}  (figures: {', '.join(path.name for path in written)})")
+
+
+def _check_output(output: Path, inputs: list[Path]) -> None:
+    target = output.resolve()
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{output} is a file; name a folder for the results with -o.")
+    for path in inputs:
+        if target == path.resolve():
+            raise InputError(f"{output} is a clip that is measured; name another folder for the results with -o.")
+
+
+def _methods(
+    names: str, results: list[str], model: str, weights: Path | None, device: str, precision: str
+) -> "tuple[list[Method], dict[str, str]]":
+    from colormnet.evaluation.clips import find_clips
+    from colormnet.evaluation.methods import BASELINES, Method, Network, Results
+
+    chosen: list[Method] = []
+    described: dict[str, str] = {}
+    for name in [part.strip() for part in names.split(",") if part.strip()]:
+        if name in BASELINES:
+            chosen.append(BASELINES[name]())
+        elif name == MODEL:
+            from colormnet import load_model
+
+            loaded = load_model(model, weights=weights, device=device, precision=precision)
+            chosen.append(Network(loaded))
+            described |= {
+                "model": loaded.name,
+                "model fingerprint": loaded.fingerprint,
+                "device": str(loaded.device),
+                "precision": str(loaded.dtype).removeprefix("torch."),
+            }
+        else:
+            raise InputError(f"There is no method '{name}'; choose from {', '.join([*BASELINES, MODEL])}.")
+    for entry in results:
+        title, mark, folder = entry.partition("=")
+        if not mark or not title or not folder:
+            raise InputError(f"--results {entry} is not understood; write NAME=FOLDER.")
+        chosen.append(Results(title, {clip.name: clip for clip in find_clips([folder])}))
+        described[f"results {title}"] = folder
+    return chosen, described
+
+
+class _Bar:
+    """Progress on stderr: a bar on a terminal, a line per clip and method elsewhere."""
+
+    def __init__(self, rounds: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames, {task.fields[done]}/{task.fields[rounds]} rounds"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=1, done=0, rounds=rounds)
+        self._rounds = rounds
+        self._done = 0
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def step(self, clip: str, method: str, done: int, total: int) -> None:
+        if done == total:
+            self._done += 1
+            if self._bar.disable:
+                print(f"{self._done}/{self._rounds} {clip}: {method}, {total} frames", file=sys.stderr, flush=True)
+        self._bar.update(self._task, description=f"{clip}: {method}", completed=done, total=total, done=self._done)
+
+
+def show(evaluation: "Evaluation", console: Console) -> None:
+    """Print the set's figures, the clips' true PSNR, and what could not be computed."""
+    from colormnet.evaluation.perceptual import NotComputed
+    from colormnet.evaluation.report import COLUMNS, findings, number
+
+    sets = evaluation.sets
+    table = Table(title="Mean over clips", title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    for name in sets:
+        table.add_column(name, justify="right")
+    missing: list[str] = []
+    for column in COLUMNS:
+        values = [getattr(scores, column.field) for scores in sets.values()]
+        for value in values:
+            if isinstance(value, NotComputed) and f"{column.title} {value}" not in missing:
+                missing.append(f"{column.title} {value}")
+        cells = [
+            "not computed" if isinstance(value, NotComputed) else number(value, column.digits, column.factor)
+            for value in values
+        ]
+        table.add_row(column.title, *cells)
+    console.print(table)
+    per_clip = Table(title="True PSNR by clip, dB", title_justify="left")
+    per_clip.add_column("clip", no_wrap=True)
+    per_clip.add_column("frames", justify="right")
+    for name in sets:
+        per_clip.add_column(name, justify="right")
+    for place, clip in enumerate(evaluation.samples):
+        runs = [evaluation.clips[name][place].scores for name in sets]
+        per_clip.add_row(clip, str(runs[0].counted), *(f"{scores.psnr:.2f}" for scores in runs))
+    console.print(per_clip)
+    scores = {name: [run.scores for run in runs] for name, runs in evaluation.clips.items()}
+    for sentence in [*findings(sets, scores), *missing]:
+        console.print(sentence, soft_wrap=True)
