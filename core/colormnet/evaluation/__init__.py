@@ -1,0 +1,1 @@
+"""Measuring colorization: the paper's protocol, baselines, metrics and reports."""
