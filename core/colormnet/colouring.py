@@ -77,7 +77,7 @@ class FrameColouring:
     """How the frames of one shot are prepared for the network and finished after it.
 
     ``space`` is the plate's colour space, ``short_side`` the working size (see `working_size.working_size`),
-    ``saturation`` multiplies the chroma that is put on the plate, ``ceiling`` is the most that the output file holds in a
+    ``saturation`` multiplies the chroma put on the plate, ``ceiling`` is the most that the output file holds in a
     channel (see `colour.transfer.transfer`).
     """
 

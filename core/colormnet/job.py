@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .session import MemorySettings
+    from .memory.settings import MemorySettings
 
 Outputs: TypeAlias = Literal["colour", "chroma", "both"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16", "float64"]

@@ -38,9 +38,11 @@ from .media.frames import (
     open_source,
 )
 from .media.movie import is_movie
+from .media.notation import frames_text, parse_frames
 
 if TYPE_CHECKING:
-    from .session import Colorizer, Model
+    from .model import Model
+    from .session import Colorizer
 
 T = TypeVar("T")
 
@@ -113,11 +115,11 @@ class Plan:
         size = self.colouring.size
         rows = [
             ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {len(self.order)} frames"),
-            ("frames", frame_ranges(self.order)),
+            ("frames", frames_text(self.order)),
             ("colour space", self.colouring.space.name),
         ]
         if self.part != set(self.order):
-            rows.append(("this part", frame_ranges(sorted(self.part))))
+            rows.append(("this part", frames_text(sorted(self.part))))
         for exemplar in self.exemplars:
             if exemplar.carried_by is not None:
                 use = f"colours frame {exemplar.carried_by}, which carries its chroma"
@@ -160,7 +162,7 @@ def planned(job: ColorizeJob) -> Iterator[Plan]:
 
 
 def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
-    from .session import load_model
+    from .model import load_model
 
     info = source.info
     order = list(source.frames)
@@ -171,7 +173,7 @@ def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
     if undeclared:
         raise InputError(
             f"The exemplar {undeclared[0]} is declared for frame {undeclared[0].frame}, which is not among the frames "
-            f"{frame_ranges(order)}; correct the number, or leave it out for a picture from elsewhere."
+            f"{frames_text(order)}; correct the number, or leave it out for a picture from elsewhere."
         )
     _refuse_output_on_input(job, source)
     model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
@@ -214,30 +216,10 @@ def _part(job: ColorizeJob, order: list[int]) -> set[int]:
         return set(order)
     if is_movie(job.output):
         raise InputError(f"Parts of a shot cannot be written into one movie; give {job.output} as a sequence instead.")
-    wanted = set(parse_numbers(job.part))
+    wanted = set(parse_frames(job.part) or ())
     if unknown := sorted(wanted - set(order)):
-        raise InputError(f"The part {job.part} asks for frame {unknown[0]}, which is not in {frame_ranges(order)}.")
+        raise InputError(f"The part {job.part} asks for frame {unknown[0]}, which is not in {frames_text(order)}.")
     return wanted
-
-
-def parse_numbers(text: str) -> list[int]:
-    """Frame numbers of a range such as ``1001-1100x2`` or ``5,7,9-12``. Raises InputError."""
-    from fileseq import FrameSet
-    from fileseq.exceptions import ParseException
-
-    if ":" in text or "y" in text:
-        raise InputError(f"The frame range '{text}' is not understood; write 1001-1100 or 1001-1100x2.")
-    try:
-        return [int(number) for number in FrameSet(text)]
-    except (ParseException, ValueError) as error:
-        raise InputError(f"The frame range '{text}' is not understood; write 1001-1100 or 1001-1100x2.") from error
-
-
-def frame_ranges(numbers: Sequence[int]) -> str:
-    """Frame numbers in the shortest usual notation: ``1001-1100x2``."""
-    from fileseq import FrameSet
-
-    return str(FrameSet(sorted(numbers)).frange) if numbers else "none"
 
 
 def _sink_settings(job: ColorizeJob) -> SinkSettings:
@@ -292,7 +274,7 @@ def _identity(
     return {
         "version": __version__,
         "plate": fingerprint({str(n): file_identity(path) for n, path in enumerate(source.paths())}),
-        "frames": frame_ranges(order),
+        "frames": frames_text(order),
         "colour space": colouring.space.name,
         "exemplars": " | ".join(pictures),
         "model and weights": model.fingerprint,
