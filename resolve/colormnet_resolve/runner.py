@@ -1,0 +1,337 @@
+"""The pass itself: edition check, clips, exemplars, plates, colour, takes; and everything put back as it was."""
+
+import os
+import platform
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
+
+from . import deliver, exemplars, place, selection, spaces
+from .checks import need
+from .colouring import Colourist, Work, least_sure
+from .connect import check_edition
+from .errors import Cancelled, PassError
+from .exemplars import Exemplar
+from .manifest import CANCELLED, DONE, FAILED, PENDING, Entry, Manifest, file_digest, fingerprint
+from .movie import Encoder
+from .progress import Reporter
+from .selection import Clip, Refusal
+from .sequences import expand_bracketed, frame_path, is_sequence, missing_frames, safe_name
+from .settings import PassSettings
+
+if TYPE_CHECKING:
+    import fusionscript
+
+BIN = "ColorMNet"
+FIRST_NUMBER = 1001  # of the coloured frames on disk
+WORK_PREFIX = ".colormnet-work-"
+UNCHANGED = "unchanged"
+
+
+class Outcome(NamedTuple):
+    """What became of one clip."""
+
+    name: str
+    state: str  # "done", "unchanged", "failed" or "cancelled"
+    message: str
+    media: str  # pattern of the coloured frames, or the movie
+
+
+class Summary(NamedTuple):
+    """What became of the pass."""
+
+    outcomes: List[Outcome]
+    refusals: List[Refusal]
+
+
+def exit_code(summary: Summary) -> int:
+    """0 all done, 2 something failed, 5 cancelled (the pass can be resumed)."""
+    states = {outcome.state for outcome in summary.outcomes}
+    if CANCELLED in states:
+        return 5
+    return 2 if FAILED in states or not summary.outcomes else 0
+
+
+def run_pass(
+    resolve: "fusionscript.Resolve",
+    settings: PassSettings,
+    reporter: Reporter,
+    colourist: Colourist,
+    encoder: Optional[Encoder] = None,
+    resume: bool = False,
+) -> Summary:
+    """Colour the clips the settings mean.
+
+    One clip's failure does not stop the others. ``resume`` takes up the clips the manifest of the output folder holds
+    as not done, with the exemplars recorded there, instead of selecting clips. Raises PassError for what concerns the
+    pass as a whole; Resolve is left as it was found, whatever happens.
+    """
+    check_edition(resolve)
+    settings = settings.checked()
+    manager = need(resolve.GetProjectManager(), "The project manager cannot be reached: open a project and try again.")
+    project = need(manager.GetCurrentProject(), "No project is open: open one and try again.")
+    timeline = need(project.GetCurrentTimeline(), "No timeline is open: open the timeline with the clips to colour.")
+    if project.IsRenderingInProgress():
+        raise PassError("A render is running: wait for it to end, or stop it on the Deliver page, and try again.")
+    _prepare_folder(settings.output)
+    pass_ = _Pass(resolve, project, timeline, settings, reporter, colourist, encoder or Encoder(), resume)
+    for name in deliver.remove_leftovers(project, timeline):
+        reporter.warn("removed '{0}', left by a pass that did not end well.".format(name))
+    with deliver.ResolveState(resolve, project, timeline, reporter):
+        return pass_.run()
+
+
+def _prepare_folder(folder: str) -> None:
+    """Make the output folder and prove that it can be written; remove work folders of crashed passes."""
+    advice = "choose another output folder"
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PassError("{0} cannot be written ({1}): {2}.".format(folder, error.strerror, advice)) from error
+    for name in os.listdir(folder):
+        # Only one pass runs in a Resolve at a time, and the machine's name is part of the folder's.
+        if name.startswith(_work_prefix()):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _work_prefix() -> str:
+    return WORK_PREFIX + safe_name(platform.node() or "here") + "-"
+
+
+class _Pass:
+    def __init__(
+        self,
+        resolve: "fusionscript.Resolve",
+        project: "fusionscript.Project",
+        timeline: "fusionscript.Timeline",
+        settings: PassSettings,
+        reporter: Reporter,
+        colourist: Colourist,
+        encoder: Encoder,
+        resume: bool,
+    ) -> None:
+        self.resolve = resolve
+        self.project = project
+        self.timeline = timeline
+        self.settings = settings
+        self.reporter = reporter
+        self.colourist = colourist
+        self.encoder = encoder
+        self.resume = resume
+        self.manifest = Manifest(settings.output)
+        self.space = spaces.output_space(project, timeline, settings.space)
+        self.space_in_resolve = spaces.timeline_space_name(project, timeline)
+
+    def run(self) -> Summary:
+        refusals: List[Refusal] = []
+        clips = self._clips(refusals)
+        stills = os.path.join(self.settings.output, "exemplars")
+        gatherer: Optional[exemplars.Gatherer] = None
+        if not self.resume:
+            gatherer = exemplars.Gatherer(self.project, self.timeline, self.settings, self.space, stills)
+        outcomes: List[Outcome] = []
+        for position, clip in enumerate(clips):
+            if outcomes and outcomes[-1].state == CANCELLED:
+                break
+            self.reporter.stage("Clip {0} of {1}: '{2}'".format(position + 1, len(clips), clip.name))
+            outcomes.append(self._one(clip, gatherer))
+        return Summary(outcomes, refusals)
+
+    def _clips(self, refusals: List[Refusal]) -> List[Clip]:
+        if self.resume:
+            open_ones = {uid for uid, entry in self.manifest.entries.items() if entry.state != DONE}
+            items = [(t, i) for t, i in selection.video_items(self.timeline) if selection.item_uid(i) in open_ones]
+            if not items:
+                raise PassError(
+                    "There is nothing to resume in {0}: no clip of this timeline is left undone there.".format(
+                        self.settings.output
+                    )
+                )
+        else:
+            items = selection.chosen_items(self.project, self.timeline, self.settings, self.manifest.outputs())
+        clips: List[Clip] = []
+        for track, item in items:
+            try:
+                clips.append(selection.describe(self.timeline, track, item, self.manifest.outputs()))
+            except PassError as error:
+                if len(items) == 1:
+                    raise
+                refusals.append(Refusal(str(item.GetName()), str(error)))
+                self.reporter.warn(str(error))
+        return clips
+
+    def _exemplars(self, clip: Clip, gatherer: Optional[exemplars.Gatherer]) -> List[Exemplar]:
+        if gatherer is not None:
+            first, count = deliver.clip_range(clip, self.settings.handles)
+            found = gatherer.of(selection.find_item(self.timeline, clip.uid, clip.name), clip.name)
+            # A marker may stand outside what is coloured: its picture is then one from elsewhere.
+            return [e if e.frame in range(first, first + count) else e._replace(frame=None) for e in found]
+        recorded: List[Exemplar] = []
+        for kept in self.manifest.entries[clip.uid].exemplars:
+            path, space, frame = kept
+            if not os.path.isfile(path):
+                raise PassError("The exemplar {0} of '{1}' is gone: start the pass anew.".format(path, clip.name))
+            recorded.append(Exemplar(path, space, frame))
+        return recorded
+
+    def _one(self, clip: Clip, gatherer: Optional[exemplars.Gatherer]) -> Outcome:
+        entry: Optional[Entry] = None
+        before = selection.timeline_state(self.timeline)
+        try:
+            pictures = self._exemplars(clip, gatherer)
+            entry = self._planned(clip, pictures)
+            known = self.manifest.entries.get(clip.uid)
+            finished = known is not None and known.state == DONE and known.fingerprint == entry.fingerprint
+            if finished and self._whole(entry):
+                if place.is_placed(
+                    self.timeline, clip, self.settings.placement, entry.pattern, entry.first, entry.frames
+                ):
+                    self.reporter.stage("'{0}' is unchanged: nothing to do".format(clip.name))
+                    return Outcome(clip.name, UNCHANGED, "", entry.pattern)
+            else:
+                self.manifest.record(entry)
+                self._colour(clip, entry, pictures)
+            message = self._place(clip, entry)
+            self._nothing_else_moved(clip, before)
+            self.manifest.record(entry._replace(state=DONE))
+            return Outcome(clip.name, DONE, message, entry.pattern)
+        except (Cancelled, KeyboardInterrupt):
+            if entry is not None:
+                self.manifest.record(entry._replace(state=CANCELLED))
+            self.reporter.warn("'{0}' was cancelled; resume takes it up where it stopped.".format(clip.name))
+            return Outcome(clip.name, CANCELLED, "cancelled", "")
+        except PassError as error:
+            if entry is not None:
+                self.manifest.record(entry._replace(state=FAILED, message=str(error)))
+            self.reporter.warn(str(error))
+            return Outcome(clip.name, FAILED, str(error), "")
+
+    # Planning ---------------------------------------------------------------------------------------------------------
+
+    def _plate_parts(self, clip: Clip, first: int, count: int) -> Dict[str, Any]:
+        paths, _bracketed = expand_bracketed(clip.source_path)
+        stats: List[Tuple[int, int]] = []
+        for path in {paths[0], paths[-1]}:
+            if os.path.exists(path):
+                stat = os.stat(path)
+                stats.append((stat.st_size, stat.st_mtime_ns))
+        return {
+            "source": clip.source_path,
+            "stats": sorted(stats),
+            "range": [first, count],
+            "size": [clip.width, clip.height],
+            "direct": self.settings.source_space if self.settings.direct else "",
+            "space": self.space,
+        }
+
+    def _planned(self, clip: Clip, pictures: List[Exemplar]) -> Entry:
+        first, count = deliver.clip_range(clip, self.settings.handles)
+        parts = self._plate_parts(clip, first, count)
+        parts["exemplars"] = [[file_digest(e.path), e.space, e.frame] for e in pictures]
+        parts["model"] = [self.settings.model, self.settings.working_size, self.settings.saturation]
+        parts["delivery"] = self.settings.delivery
+        mark = fingerprint(parts)
+        name = safe_name(clip.name)
+        # A folder of its own for each fingerprint: a changed exemplar makes new frames, the former ones stay.
+        folder = os.path.join(
+            self.settings.output, "{0}_{1}".format(name, fingerprint({"uid": clip.uid})[:6]), mark[:8]
+        )
+        if self.settings.delivery == "exr":
+            pattern = os.path.join(folder, name + "_%04d.exr")
+        else:
+            pattern = os.path.join(folder, name + ".mov")
+        kept: List[Any] = [[e.path, e.space, e.frame] for e in pictures]
+        number = FIRST_NUMBER if is_sequence(pattern) else 0
+        return Entry(clip.uid, clip.name, PENDING, mark, pattern, number, count, kept, "")
+
+    def _whole(self, entry: Entry) -> bool:
+        if is_sequence(entry.pattern):
+            return not missing_frames(entry.pattern, entry.first, entry.frames)
+        return os.path.isfile(entry.pattern) and os.path.getsize(entry.pattern) > 0
+
+    # Pixels -----------------------------------------------------------------------------------------------------------
+
+    def _colour(self, clip: Clip, entry: Entry, pictures: List[Exemplar]) -> None:
+        first, count = deliver.clip_range(clip, self.settings.handles)
+        movie = not is_sequence(entry.pattern)
+        need_bytes = clip.width * clip.height * 6 * count * (2 if not movie else 3)
+        free = shutil.disk_usage(self.settings.output).free
+        if free < need_bytes:
+            raise PassError(
+                "'{0}' needs up to {1:.1f} GB in {2} but {3:.1f} GB are free: choose another folder.".format(
+                    clip.name, need_bytes / 1e9, self.settings.output, free / 1e9
+                )
+            )
+        os.makedirs(os.path.dirname(entry.pattern), exist_ok=True)
+        work = tempfile.mkdtemp(prefix=_work_prefix(), dir=self.settings.output)
+        try:
+            plates, space = self._plates(clip, first, count, os.path.join(work, "plate"))
+            target = entry.pattern if not movie else os.path.join(work, "coloured_%04d.exr")
+            frames = [
+                (first + index, plate, frame_path(target, FIRST_NUMBER + index)) for index, plate in enumerate(plates)
+            ]
+            session = "resolve_{0}_{1}".format(
+                safe_name(clip.name), fingerprint(dict(self._plate_parts(clip, first, count), uid=clip.uid))[:12]
+            )
+            coloured = self.colourist.colour(
+                Work(session, clip.name, frames, pictures, space), self.settings, self.reporter
+            )
+            weakest = least_sure(coloured)
+            if weakest is not None and len(pictures) == 1:
+                at = weakest.number - clip.left_offset
+                self.reporter.stage("'{0}' is least sure at frame {1} of the clip".format(clip.name, max(0, at)))
+            if movie:
+                rate = str(self.timeline.GetSetting("timelineFrameRate") or "24")
+                self.encoder.encode(
+                    target, FIRST_NUMBER, count, entry.pattern, self.settings.delivery, rate, self.reporter
+                )
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        if not self._whole(entry):
+            raise PassError(
+                "Not all coloured frames of '{0}' are in {1}: check the disk and run the pass again.".format(
+                    clip.name, os.path.dirname(entry.pattern)
+                )
+            )
+
+    def _plates(self, clip: Clip, first: int, count: int, folder: str) -> Tuple[List[str], str]:
+        """(paths of the plate frames, their OCIO space): the source itself where allowed, else a render."""
+        if self.settings.direct:
+            paths, _bracketed = expand_bracketed(clip.source_path)
+            item = selection.find_item(self.timeline, clip.uid, clip.name)
+            direct, reason = deliver.direct_frames(clip, paths, item, first, count)
+            if direct:
+                return direct, self.settings.source_space
+            self.reporter.stage("'{0}' is rendered, not read directly: {1}".format(clip.name, reason))
+        os.makedirs(folder)
+        plates = deliver.render_plate(
+            self.project, self.timeline, clip, self.settings.handles, folder, self.settings.patience, self.reporter
+        )
+        return plates, self.space
+
+    # Back on the timeline ---------------------------------------------------------------------------------------------
+
+    def _place(self, clip: Clip, entry: Entry) -> str:
+        first, _count = deliver.clip_range(clip, self.settings.handles)
+        lead = clip.left_offset - first
+        space = self.space_in_resolve
+        if self.settings.direct:
+            space = str(clip.media.GetClipProperty("Input Color Space") or space)
+        media = place.import_media(self.project, BIN, entry.pattern, entry.first, entry.frames, space)
+        if self.settings.placement == "track":
+            place.add_on_track(self.project, self.timeline, clip, media, entry.pattern, entry.first, entry.frames, lead)
+            return "coloured, on track {0}".format(place.TRACK_NAME)
+        take = place.add_take(self.timeline, clip, media, entry.pattern, entry.first, entry.frames, lead)
+        return "coloured, take {0}".format(take)
+
+    def _nothing_else_moved(self, clip: Clip, before: Dict[str, Tuple[Any, ...]]) -> None:
+        after = selection.timeline_state(self.timeline)
+        moved = [str(state[3]) for uid, state in before.items() if after.get(uid) != state]
+        if moved:
+            raise PassError(
+                "Colouring '{0}' moved other clips ({1}): undo it in Resolve and report it.".format(
+                    clip.name, ", ".join(moved)
+                )
+            )
