@@ -78,6 +78,8 @@ class ColorizeJob:
         resume: continue what an interrupted run of the same job left; overwrite: start afresh over what is there.
         codec, pixel_type, frame_rate: see `media.frames.SinkSettings`.
         keep_state: keep the snapshots after the last frame (farm tasks hand them over).
+        prepass_every: take the memory afresh from a pre-pass (`colormnet.prepass`) every so many frames, so that the
+            stretches between can be coloured at once; changes the result slightly. None = one unbroken run.
     """
 
     plate: str
@@ -103,6 +105,7 @@ class ColorizeJob:
     pixel_type: PixelType | None = None
     frame_rate: str | None = None
     keep_state: bool = False
+    prepass_every: int | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for settings that cannot be meant."""
@@ -127,5 +130,7 @@ class ColorizeJob:
             raise InputError(f"A working size of {self.working_size} is out of range; give 16 to 8192 pixels.")
         if self.snapshot_every < 1:
             raise InputError(f"Snapshots every {self.snapshot_every} frames cannot be made; give 1 or more.")
+        if self.prepass_every is not None and self.prepass_every < 1:
+            raise InputError(f"A pre-pass cannot serve stretches of {self.prepass_every} frames; give 1 or more.")
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one of them.")

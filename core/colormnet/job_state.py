@@ -13,7 +13,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +25,38 @@ STATE_FOLDER = ".colormnet"
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.ckpt")
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file in the same folder, then give it its name. Raises InputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """A name in the same folder that nobody else uses; what is left there goes. Raises InputError."""
+    # Not the process id alone: tasks of one job on several machines share the folder.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, path)
+        yield temporary
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); make room or mend access.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file in the same folder, then give it its name. Raises InputError."""
+    with _temporary_beside(path) as temporary:
+        write(temporary)
+        os.replace(temporary, path)
+
+
+def create_whole(path: Path, text: str) -> None:
+    """Give ``path`` its content unless it exists: of several that try at once, the first wins. Raises InputError."""
+    with _temporary_beside(path) as temporary:
+        _write_text(temporary, text)
+        try:
+            os.link(temporary, path)  # unlike a rename, it fails where the name is taken
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                os.replace(temporary, path)
 
 
 def file_identity(path: Path) -> str:
@@ -53,13 +76,14 @@ def content_digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """A finished frame: the picture file's size in bytes and SHA-256, and the mean confidence."""
+    """A finished frame: the picture file's size in bytes and SHA-256, the mean confidence, the job's fingerprint."""
 
     file: str
     bytes: int
     sha256: str
     confidence: float
     non_finite: int = 0
+    fingerprint: str = ""
 
 
 class JobState:
@@ -92,11 +116,17 @@ class JobState:
             ) from error
 
     def claim(self, identity: Mapping[str, str]) -> None:
-        """Write the identity of the job that the folder belongs to from now on."""
-        if self.identity() == dict(identity):
-            return
+        """Make the folder this job's; of several that try at once, one job gets it.
+
+        Raises InputError where it belongs to another job.
+        """
         text = json.dumps({"fingerprint": fingerprint(identity), "identity": dict(identity)}, indent=1)
-        write_whole(self.folder / "job.json", lambda path: _write_text(path, text))
+        if self.identity() is None:
+            create_whole(self.folder / "job.json", text)
+        if other := differences(self.identity() or {}, identity):
+            raise InputError(
+                f"{self.folder} belongs to another job (it differs in: {', '.join(other)}); choose another output."
+            )
 
     def clear(self) -> None:
         """Forget everything: identity, records and snapshots."""

@@ -109,6 +109,11 @@ class Plan:
     identity: dict[str, str]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def starts(self) -> list[int]:
+        """Places in the order where the session's state is not that after the frame before: 0, and the pre-pass's."""
+        return list(range(0, len(self.order), self.job.prepass_every or len(self.order)))
+
     def lines(self) -> list[tuple[str, str]]:
         """The plan for people: (what, how)."""
         info = self.source.info
@@ -149,19 +154,20 @@ def run(job: ColorizeJob, progress: Progress | None = None, stop: threading.Even
 
 
 @contextmanager
-def planned(job: ColorizeJob) -> Iterator[Plan]:
+def planned(job: ColorizeJob, model: "Model | None" = None) -> Iterator[Plan]:
     """Open and check everything a job needs, without writing anything; the plate is closed on leaving.
 
-    Raises InputError and WeightsError, DeviceError from loading the model.
+    ``model``: the one that the job asks for, where it is loaded already. Raises InputError, and WeightsError and
+    DeviceError from loading the model.
     """
     source = open_source(job.plate, job.frames)
     try:
-        yield _plan(job, source)
+        yield _plan(job, source, model)
     finally:
         source.close()
 
 
-def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
+def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     from .model import load_model
 
     info = source.info
@@ -176,7 +182,8 @@ def _plan(job: ColorizeJob, source: FrameSource) -> Plan:
             f"{frames_text(order)}; correct the number, or leave it out for a picture from elsewhere."
         )
     _refuse_output_on_input(job, source)
-    model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
+    if model is None:
+        model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
     short_side = job.working_size or model.default_working_size
     colouring = FrameColouring(
         space, info.height, info.width, short_side, job.saturation, info.pixel_aspect, _ceiling(job, info.hint.floating)
@@ -271,7 +278,10 @@ def _identity(
         chroma = prepared.chroma if prepared.full_chroma is None else prepared.full_chroma
         content = hashlib.sha256(prepared.luminance.tobytes() + chroma.tobytes()).hexdigest()
         pictures.append(f"{content} {exemplar.carried_by}")
+    # Only where it is not the usual run, so that parts and whole runs of one job are the same job.
+    memory_from = {"memory from": f"a pre-pass, every {job.prepass_every} frames"} if job.prepass_every else {}
     return {
+        **memory_from,
         "version": __version__,
         "plate": fingerprint({str(n): file_identity(path) for n, path in enumerate(source.paths())}),
         "frames": frames_text(order),
@@ -298,38 +308,50 @@ def _refuse_another_jobs_output(plan: Plan) -> None:
 def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
     """Do what `planned` has checked; see `run`."""
     job, state = plan.job, plan.state
-    claimed = state.identity()
     with open_sink(job.output, plan.source, plan.sink_settings) as sink:
-        finished = _finished_frames(plan, sink, claimed is not None)
+        finished = _finished_frames(plan, sink)
         for note in plan.notes:
             progress.note(note)
         progress.planned(plan)
         if job.overwrite:
             state.clear()
         state.claim(plan.identity)
-        missing = [index for index, number in enumerate(plan.order) if number in plan.part - finished]
         worker = _Run(plan, sink, progress, stop, finished)
-        if missing:
-            with _memory_errors_explained(plan):
-                worker.colour(missing[0], missing[-1])
+        with _memory_errors_explained(plan):
+            for start, end in zip(plan.starts, [*plan.starts[1:], len(plan.order)], strict=True):
+                missing = [index for index in range(start, end) if plan.order[index] in plan.part - finished]
+                if missing and worker.coloured and stop.is_set():
+                    raise InterruptedRun(
+                        f"Stopped before frame {plan.order[missing[0]]}; what is written is whole, and the same "
+                        "command with --resume goes on."
+                    )
+                if missing:
+                    worker.colour(missing[0], missing[-1])
     if not job.keep_state and plan.part == set(plan.order):
         state.drop_snapshots(keep=0)
     return worker.report()
 
 
-def _finished_frames(plan: Plan, sink: FrameSink, claimed: bool) -> set[int]:
+def _finished_frames(plan: Plan, sink: FrameSink) -> set[int]:
     """Frames of this very job that are whole already. Raises InputError where frames are there unasked for."""
     job = plan.job
     if job.overwrite:
         return set()
     wanted = [number for number in plan.order if number in plan.part]
-    if job.resume and claimed:
-        return {number for number in wanted if plan.state.recorded(number) is not None and sink.has(number)}
     there = next((sink.path(number) for number in wanted if sink.path(number).exists()), None)
+    # Asked after looking: another task of this job that starts just now claims the folder before it writes.
+    claimed = plan.state.identity() is not None
+    if job.resume and claimed:
+        return {number for number in wanted if _is_recorded(plan, number) and sink.has(number)}
     if there is not None:
         what = "--resume to go on, or " if claimed else ""
         raise InputError(f"{there} exists already; give {what}--overwrite to replace it, or choose another output.")
     return set()
+
+
+def _is_recorded(plan: Plan, number: int) -> bool:
+    record = plan.state.recorded(number)
+    return record is not None and record.fingerprint == fingerprint(plan.identity)
 
 
 @dataclass(frozen=True)
@@ -370,6 +392,7 @@ class _Run:
         self.depth = max(1, min(4, QUEUE_BYTES // frame_bytes))
         self.carried = {item.carried_by: item.prepared for item in plan.exemplars if item.carried_by is not None}
         self.into_movie = is_movie(plan.job.output)
+        self.job_fingerprint = fingerprint(plan.identity)
 
     def report(self) -> Report:
         """What was done so far."""
@@ -382,7 +405,7 @@ class _Run:
             confidence=self.confidence,
             non_finite=self.non_finite,
             notes=tuple(self.plan.notes),
-            fingerprint=fingerprint(self.plan.identity),
+            fingerprint=self.job_fingerprint,
         )
 
     def colour(self, first_missing: int, last_missing: int) -> None:
@@ -398,7 +421,7 @@ class _Run:
             finally:
                 reader.stop()
                 writer.stop()
-                self.seconds = time.perf_counter() - began
+                self.seconds += time.perf_counter() - began
         writer.check()
 
     def _session(self, wanted: int) -> "tuple[Colorizer, int]":
@@ -406,9 +429,19 @@ class _Run:
         from .session import Colorizer
 
         plan = self.plan
+        floor = max(start for start in plan.starts if start <= wanted)
         for done, path in reversed(plan.state.snapshots().items()):
-            if done <= wanted:
-                return Colorizer.load(path, plan.model), done
+            if floor <= done <= wanted:
+                try:
+                    return Colorizer.load(path, plan.model), done
+                except InputError as error:  # damaged, or removed by another task: an earlier one gives the same pixels
+                    path.unlink(missing_ok=True)
+                    self.progress.note(f"{error}; an earlier state is used instead.")
+        if floor:
+            raise InputError(
+                f"{plan.state.folder} holds no state for frame {plan.order[floor]} from the pre-pass; run the job's "
+                "pre-pass task first."
+            )
         session = Colorizer(plan.model, plan.job.memory, clip_length=len(plan.order))
         first = plan.order[0]
         start_session(session, [item.prepared for item in plan.exemplars if item.carried_by != first])
@@ -451,11 +484,12 @@ class _Run:
         """Save a snapshot where one is due. It is never ahead of what is on the disk."""
         stopping = self.stop.is_set() and not is_last
         hand_over = is_last and (self.plan.job.keep_state or self.plan.part != set(self.plan.order))
+        hand_over = hand_over and done not in self.plan.starts  # the state there is the pre-pass's
         if not (stopping or hand_over or (done % self.plan.job.snapshot_every == 0 and not is_last)):
             return
         writer.drain()
         self.plan.state.save_snapshot(done, session.save)
-        if not self.plan.job.keep_state:
+        if not self.plan.job.keep_state and self.plan.job.prepass_every is None:
             self.plan.state.drop_snapshots(keep=SNAPSHOTS_KEPT)
         if stopping:
             raise InterruptedRun(
@@ -478,7 +512,9 @@ class _Run:
         digest, size = "", 0
         if not self.into_movie:
             digest, size = content_digest(path), path.stat().st_size
-        self.plan.state.record(number, FrameRecord(path.name, size, digest, done.confidence, done.non_finite))
+        self.plan.state.record(
+            number, FrameRecord(path.name, size, digest, done.confidence, done.non_finite, self.job_fingerprint)
+        )
         self.written += 1
 
 
