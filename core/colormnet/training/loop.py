@@ -1,0 +1,259 @@
+"""The training run: data in, weights out, resumable at any step."""
+
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from colormnet.errors import InterruptedRun
+from colormnet.memory.settings import MemorySettings
+from colormnet.network import checkpoint
+from colormnet.network.interface import ColorNetwork
+from colormnet.network.lite import Lite, LiteConfig
+from colormnet.network.variants import build_variant, variant
+from colormnet.training import checkpoints, losses
+from colormnet.training.backbone import load_pretrained_backbone
+from colormnet.training.footage import Footage, load_movie, load_photos, movie_files
+from colormnet.training.sequences import SequenceMaker
+from colormnet.training.settings import TrainingSettings
+from colormnet.training.unroll import unroll
+from colormnet.training.validation import validate
+
+LITE_WORKING_SIZE = 224  # short side, a multiple of the grid: 400x224 for 16:9, padded to 416x224
+_SHORT_SIDE = 256  # footage is held at this size in memory
+# What a run may change when it goes on without becoming another run.
+_FREE = {"out", "save_every", "validate_every", "validation", "validation_frames", "validation_size", "threads"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to the caller after each step."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+def settings_hash(settings: TrainingSettings) -> str:
+    """Identity of a run: every setting that decides its weights."""
+    content = {k: str(v) for k, v in asdict(settings).items() if k not in _FREE}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def build_network(settings: TrainingSettings) -> ColorNetwork:
+    """The network to train, with its pretrained backbone or its starting checkpoint."""
+    torch.manual_seed(settings.seed)
+    network: ColorNetwork
+    if settings.network == "lite":
+        network = Lite(LiteConfig())
+        if settings.start is None:
+            load_pretrained_backbone(network.backbone)
+    else:
+        network = build_variant(settings.network)
+    if settings.start is not None:
+        stored = checkpoint.read_weights(settings.start)
+        checkpoint.load_into(network, stored.tensors, str(settings.start))
+    return network
+
+
+def train(
+    settings: TrainingSettings,
+    report: Callable[[Progress], None] | None = None,
+    device: str = "cpu",
+    stop_after: int | None = None,
+) -> Path:
+    """Run (or go on with) a training run.
+
+    Args:
+        settings: the run; ``settings.out`` holds its state, and a run found there goes on.
+        report: called after each step.
+        device: torch device.
+        stop_after: end this call after that many steps of it, as an interruption would (for tests and time slots).
+
+    Returns:
+        The exported weights, ``out/weights.safetensors`` (the average where one is kept).
+
+    Raises:
+        InterruptedRun: stopped by a signal; the state is saved and the same call goes on.
+        WeightsError: the folder holds a run with other settings.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    network = _placed(build_network(settings), device)
+    freeze_norms(network)
+    optimizer = _optimizer(network, settings)
+    average = {n: p.detach().clone() for n, p in network.state_dict().items()} if settings.ema else {}
+    state = checkpoints.RunState(0, network, optimizer, average)
+    identity = settings_hash(settings)
+    if checkpoints.restore(settings.out, state, identity):
+        state.average = {n: p.to(device) for n, p in state.average.items()}
+    clips = [load_movie(path, _SHORT_SIDE) for path in movie_files(settings.clips)]
+    maker = SequenceMaker(clips, load_photos(settings.photos), settings)
+    unseen = [_held_out(path, settings) for path in movie_files(settings.validation)]
+    target = settings.out / "weights.safetensors"
+    stopping = _Stopping()
+    end = settings.steps if stop_after is None else min(settings.steps, state.step + stop_after)
+    with ThreadPoolExecutor(settings.threads) as pool, stopping, (settings.out / "curve.jsonl").open("a") as curve:
+        ahead = [pool.submit(_batch, maker, settings, step) for step in range(state.step, min(end, state.step + 2))]
+        while state.step < end and not stopping.asked:
+            started = time.perf_counter()
+            luminance, chroma, foreign = ahead.pop(0).result()
+            if state.step + 2 < end:
+                ahead.append(pool.submit(_batch, maker, settings, state.step + 2))
+            loss = _step(state, settings, luminance.to(device), chroma.to(device), foreign)
+            state.step += 1
+            seconds = time.perf_counter() - started
+            curve.write(json.dumps({"step": state.step, "loss": round(loss, 6), "seconds": round(seconds, 3)}) + "\n")
+            if report:
+                report(Progress(state.step, settings.steps, loss, seconds))
+            if state.step % settings.save_every == 0 and state.step < end:
+                curve.flush()
+                _save(settings, state, identity, target)
+            if unseen and state.step % settings.validate_every == 0:
+                _validate(settings, state, unseen, curve)
+        for waiting in ahead:
+            waiting.cancel()
+    _save(settings, state, identity, target)
+    if stopping.asked:
+        raise InterruptedRun(f"Training stopped at step {state.step} of {settings.steps}; the same command goes on.")
+    return target
+
+
+def _placed(network: ColorNetwork, device: str) -> ColorNetwork:
+    placed: ColorNetwork = network.to(device).to(memory_format=torch.channels_last)
+    return placed
+
+
+def _held_out(path: Path, settings: TrainingSettings) -> Footage:
+    return load_movie(path, settings.validation_size, settings.validation_frames)
+
+
+def memory_settings(network: str) -> MemorySettings:
+    """The memory's rules that a network is trained for: local attention reads the previous frame."""
+    if network == "lite":
+        return MemorySettings(local_reference="previous")
+    return replace(variant(network).memory, local_reference="previous")
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Training mode with stored BatchNorm statistics (network.md section 0)."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def _optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    slow = [p for n, p in network.named_parameters() if n.startswith("backbone.")]
+    fast = [p for n, p in network.named_parameters() if not n.startswith("backbone.")]
+    for parameter in slow:
+        parameter.requires_grad_(settings.backbone_rate > 0)
+    if isinstance(network, Lite):
+        for module in network.first_stages(settings.frozen_stages):
+            module.requires_grad_(False)
+    slow = [p for p in slow if p.requires_grad]
+    groups = [{"params": fast, "scale": 1.0}, {"params": slow, "scale": settings.backbone_rate}]
+    return torch.optim.Adam([g for g in groups if g["params"]], lr=settings.learning_rate)
+
+
+def _rate(settings: TrainingSettings, step: int) -> float:
+    rise = min(1.0, (step + 1) / settings.warm_up)
+    if not settings.decay:
+        return settings.learning_rate * rise
+    return settings.learning_rate * rise * 0.5 * (1 + float(np.cos(np.pi * step / settings.steps)))
+
+
+def _batch(maker: SequenceMaker, settings: TrainingSettings, step: int) -> tuple[Tensor, Tensor, bool]:
+    foreign = bool(np.random.default_rng([settings.seed, step]).random() < settings.foreign_share)
+    drawn = [maker.draw(step, place, foreign) for place in range(settings.batch)]
+    luminance = torch.from_numpy(np.stack([d.luminance for d in drawn]))
+    chroma = torch.from_numpy(np.stack([d.chroma for d in drawn]))
+    return luminance, chroma, foreign
+
+
+def _step(
+    state: checkpoints.RunState, settings: TrainingSettings, luminance: Tensor, chroma: Tensor, foreign: bool
+) -> float:
+    for group in state.optimizer.param_groups:
+        group["lr"] = _rate(settings, state.step) * group["scale"]
+    with torch.autocast(luminance.device.type, torch.bfloat16, enabled=settings.bfloat16):
+        rules = memory_settings(settings.network)
+        predictions = unroll(
+            state.network, luminance, chroma, foreign, settings.memory_every, settings.top_k, rules.propagation
+        )
+        measure = losses.l1 if settings.loss == "l1" else losses.lite
+        loss = torch.stack([measure(p, chroma[:, t + 1]) for t, p in enumerate(predictions)]).mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimizer.step()
+    if settings.ema:
+        decay = min(settings.ema, (state.step + 1) / (state.step + 10))
+        with torch.no_grad():
+            for name, value in state.network.state_dict().items():
+                if value.is_floating_point():
+                    state.average[name].lerp_(value, 1 - decay)
+    return loss.item()
+
+
+def exported_weights(state: checkpoints.RunState) -> dict[str, Tensor]:
+    """The averaged weights, or the network's own where no average is kept."""
+    return state.average or state.network.state_dict()
+
+
+def network_config(network: nn.Module) -> dict[str, object]:
+    """The network's configuration as plain data, for the checkpoint's header."""
+    config: Any = network.config
+    return asdict(config)
+
+
+def _save(settings: TrainingSettings, state: checkpoints.RunState, identity: str, target: Path) -> None:
+    checkpoints.save(settings.out, state, identity)
+    notes = {
+        "network": settings.network,
+        "steps": str(state.step),
+        "run": identity,
+        "memory": json.dumps(memory_settings(settings.network).to_dict()),
+    }
+    if settings.network == "lite":
+        notes["working_size"] = str(LITE_WORKING_SIZE)
+    checkpoints.export(target, exported_weights(state), network_config(state.network), notes)
+
+
+def _validate(settings: TrainingSettings, state: checkpoints.RunState, clips: list[Footage], curve: TextIO) -> None:
+    sheet = settings.out / f"preview_{state.step:06d}.png"
+    scores = validate(state.network, exported_weights(state), memory_settings(settings.network), clips, sheet)
+    curve.write(json.dumps({"step": state.step, "validation": asdict(scores)}) + "\n")
+    curve.flush()
+
+
+class _Stopping:
+    """Notes SIGINT and SIGTERM so that a run ends between two steps."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "_Stopping":
+        try:
+            for name in (signal.SIGINT, signal.SIGTERM):
+                self._before[name] = signal.signal(name, self._note)
+        except ValueError:  # not the main thread: the caller owns the signals
+            self._before = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)  # type: ignore[arg-type]
+
+    def _note(self, *_: object) -> None:
+        self.asked = True

@@ -1,0 +1,36 @@
+"""Losses on chroma in network units."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from colormnet.training.unroll import Prediction
+
+_SQUARED = 3.0  # weight of the squared error beside L1: large errors are what a viewer sees
+_CANDIDATE = 0.25
+_CERTAIN = 0.04  # an error this large (4.4 units of a or b) halves the confidence
+
+
+def l1(prediction: Prediction, truth: Tensor) -> Tensor:
+    """The paper's loss (section 4): mean absolute error of a and b. ``truth``: (B, 2, H, W)."""
+    return (prediction.chroma - truth).abs().mean()
+
+
+def lite(prediction: Prediction, truth: Tensor) -> Tensor:
+    """L1 and squared error of the result; L1 of its candidates; how well the confidence tells the error.
+
+    The loss on the candidates keeps all of them useful: the memory's and local attention's matches are judged on the
+    colour they bring, and the guess is there when nothing matches.
+    """
+    error = prediction.chroma.float() - truth
+    loss = error.abs().mean() + _SQUARED * error.square().mean()
+    truth4 = F.avg_pool2d(truth, 4)
+    for candidate, weight in ((prediction.memory, 1.0), (prediction.guess, 0.5)):
+        if candidate is not None:
+            loss = loss + weight * _CANDIDATE * (candidate.float() - truth4).abs().mean()
+    if prediction.local is not None:
+        loss = loss + _CANDIDATE * (prediction.local.float() - truth).abs().mean()
+    if prediction.certainty is not None:
+        wrong = F.avg_pool2d(error.detach().norm(dim=1, keepdim=True), 4)
+        target = _CERTAIN / (_CERTAIN + wrong)
+        loss = loss + 0.01 * F.binary_cross_entropy_with_logits(prediction.certainty.float(), target)
+    return loss
