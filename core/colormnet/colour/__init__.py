@@ -1,0 +1,1 @@
+"""Colour: OCIO spaces, Lab, chroma onto the plate, edge-aware upsampling."""

@@ -1,0 +1,1 @@
+"""Footage in and out: image sequences through OpenImageIO, movies through ffmpeg."""

@@ -142,7 +142,10 @@ class SinkSettings:
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Footage to read. ``read`` may be called from any one thread at a time, in any order (in order is fastest)."""
+    """Footage to read. ``read`` takes frames in any order (ascending is fastest).
+
+    Several threads may call ``read``; a movie serves them one after the other.
+    """
 
     @property
     def info(self) -> MediaInfo:
@@ -189,6 +192,11 @@ class FrameSink(Protocol):
         """File that holds (or will hold) the frame."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences the user should see once: what the output cannot carry over."""
+        ...
+
     def write(
         self, frame: PlateFrame, pixels: FloatArray | None = None, layers: Mapping[str, FloatArray] | None = None
     ) -> None:
@@ -219,7 +227,7 @@ class FrameSink(Protocol):
     ) -> None: ...
 
 
-def open_source(spec: str | Path, frames: str | Sequence[int] | None = None) -> FrameSource:
+def open_source(spec: str | Path, frames: str | Sequence[int] | None = None, layer: str | None = None) -> FrameSource:
     """Open footage for reading; every frame asked for is known to exist before this returns.
 
     Args:
@@ -228,6 +236,7 @@ def open_source(spec: str | Path, frames: str | Sequence[int] | None = None) -> 
             (a still: one frame; its number is the digits in its name, else 1), or a movie.
         frames: ``1001-1100``, ``1001-1100x2`` (x = step), comma lists of these, or numbers; None = all there are.
             The first frame of a movie is frame 1.
+        layer: for files with several pictures in them, the layer, part or view to colour; None = the main one.
 
     Raises:
         InputError: nothing there, missing frames (named), bad range, several sequences in the directory, unreadable.
@@ -238,9 +247,9 @@ def open_source(spec: str | Path, frames: str | Sequence[int] | None = None) -> 
     text = str(spec)
     if not text:
         raise InputError("No plate was named: give a sequence, a directory, a picture or a movie.")
-    if movie.is_movie(text):
+    if movie.is_movie(text) and not Path(text).is_dir():
         return movie.MovieSource(text, frames)
-    return sequences.SequenceSource(text, frames)
+    return sequences.SequenceSource(text, frames, layer)
 
 
 def open_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None = None) -> FrameSink:

@@ -1,0 +1,225 @@
+"""How people write sequences and frame ranges, and which frames of a sequence are on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import fileseq
+
+from colormnet.errors import InputError
+
+IMAGE_FORMATS = {
+    ".exr": "exr",
+    ".sxr": "exr",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".dpx": "dpx",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+
+MOVIE_SUFFIXES = (".mov", ".mp4", ".mxf", ".mkv", ".m4v", ".qt")
+
+# "#" alone is one digit, "####" four (Nuke's habit; fileseq's own default makes "####" sixteen).
+_PAD_STYLE = fileseq.PAD_STYLE_HASH1
+_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*")
+_RANGE_PART = re.compile(r"-?\d+(?:-(-?\d+)(?:x(\d+))?)?")
+_LAST_DIGITS = re.compile(r"(-?\d+)(?!.*\d)")
+
+
+@dataclass(frozen=True)
+class SequencePattern:
+    """A file name with a place for the frame number: ``folder / (head + number padded to digits + tail)``."""
+
+    folder: Path
+    head: str
+    digits: int
+    tail: str
+
+    def path(self, number: int) -> Path:
+        """The file of a frame."""
+        return self.folder / f"{self.head}{_pad(number, self.digits)}{self.tail}"
+
+    def on_disk(self) -> list[int]:
+        """Frame numbers that have a file, ascending. A missing folder has none."""
+        if not self.folder.is_dir():
+            return []
+        wanted = re.compile(re.escape(self.head) + r"(-?\d+)" + re.escape(self.tail))
+        found = []
+        try:
+            names = [entry.name for entry in self.folder.iterdir()]
+        except OSError as error:
+            raise InputError(f"The folder {self.folder} cannot be read ({error.strerror}).") from error
+        for name in names:
+            match = wanted.fullmatch(name)
+            if match and _pad(int(match[1]), self.digits) == match[1]:
+                found.append(int(match[1]))
+        return sorted(found)
+
+    def __str__(self) -> str:
+        return str(self.folder / f"{self.head}{'#' * max(self.digits, 1)}{self.tail}")
+
+
+def _pad(number: int, digits: int) -> str:
+    return f"{number:0{digits}d}" if number >= 0 else f"-{-number:0{digits}d}"
+
+
+def image_format(path: str | Path) -> str | None:
+    """ "exr", "png", "tiff", "dpx" or "jpeg" by the extension; None for anything else."""
+    return IMAGE_FORMATS.get(Path(str(path)).suffix.lower())
+
+
+def is_movie(text: str) -> bool:
+    """Whether the extension is one of the movie containers: mov, mp4, mxf, mkv (m4v, qt read as mov)."""
+    return Path(text).suffix.lower() in MOVIE_SUFFIXES
+
+
+def has_pattern(text: str) -> bool:
+    """Whether the file name (not the folder) has a place for a frame number."""
+    return _PATTERN.search(Path(text).name) is not None
+
+
+def parse_pattern(text: str) -> SequencePattern:
+    """``plate.####.exr``, ``plate.%04d.exr``, ``plate.$F4.exr``, ``plate.@@@@.exr`` -> a pattern.
+
+    Raises:
+        InputError: no place for the frame number, or several, or one this project does not read (UDIM).
+    """
+    name = Path(text).name
+    if "<" in name and re.search(r"<\w+>", name):
+        raise InputError(f"{text} is a pattern of texture tiles; write the frame number as ####, %04d, $F4 or @@@@.")
+    try:
+        parsed = fileseq.FileSequence(text, pad_style=_PAD_STYLE)
+    except fileseq.FileSeqException as error:
+        raise InputError(f"{text} is not a sequence this program can read; write plate.####.exr.") from error
+    tail = str(parsed.extension())
+    if not parsed.padding() or _PATTERN.search(tail) or _PATTERN.search(str(parsed.basename())):
+        raise InputError(f"{text} must have one place for the frame number, as in plate.####.exr.")
+    return SequencePattern(Path(str(parsed.dirname()) or "."), str(parsed.basename()), int(parsed.zfill()), tail)
+
+
+def frame_of_file(path: Path) -> int | None:
+    """The frame number in a file name: its last run of digits before the extension, if a separator or start precedes."""
+    match = re.search(r"(?:^|[._\-])(-?\d+)$", path.stem)
+    return int(match[1]) if match else None
+
+
+def pattern_of_file(path: Path) -> SequencePattern | None:
+    """The sequence that a file with a frame number in its name belongs to."""
+    match = re.search(r"(?:^|[._])(\d+)$", path.stem)
+    if match is None:
+        return None
+    return SequencePattern(path.parent, path.stem[: match.start(1)], len(match[1]), path.suffix)
+
+
+def find_sequence(folder: Path) -> SequencePattern | Path:
+    """The one sequence (or single picture) in a folder.
+
+    Raises:
+        InputError: nothing there, or more than one sequence or picture (they are named).
+    """
+    try:
+        files = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    pictures = [entry for entry in files if image_format(entry)]
+    if not pictures:
+        formats = "EXR, PNG, TIFF, DPX or JPEG"
+        raise InputError(f"The folder {folder} holds no {formats} files; name the plate, as in plate.####.exr.")
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for entry in pictures:
+        pattern = pattern_of_file(entry)
+        key = (entry.name, "") if pattern is None else (pattern.head, pattern.tail)
+        groups.setdefault(key, []).append(entry)
+    if len(groups) > 1:
+        names = ", ".join(f"{head}####{tail}" if tail else head for head, tail in list(groups)[:4])
+        raise InputError(f"The folder {folder} holds {len(groups)} sequences ({names}); name the one to colour.")
+    ((head, tail), members) = next(iter(groups.items()))
+    if not tail:
+        return members[0]
+    widths = {len(entry.stem) - len(head) for entry in members}
+    padded = any(entry.stem[len(head)] == "0" for entry in members)
+    return SequencePattern(folder, head, min(widths) if padded or len(widths) == 1 else 1, tail)
+
+
+def parse_frames(frames: str | Sequence[int] | None) -> list[int] | None:
+    """``1001-1100x2,1200`` -> ascending frame numbers without doubles; None stays None.
+
+    ``x`` is a step. ``:`` (a stagger here, a step elsewhere) and ``y`` (a fill) are refused.
+
+    Raises:
+        InputError: not a range.
+    """
+    if frames is None:
+        return None
+    if not isinstance(frames, str):
+        numbers = sorted({int(number) for number in frames})
+        if not numbers:
+            raise InputError("The frame range is empty; write frames as 1001-1100 or 1001-1100x2.")
+        return numbers
+    text = frames.replace(" ", "")
+    if ":" in text or "y" in text.lower():
+        mark = ":" if ":" in text else "y"
+        raise InputError(f'The frame range "{frames}" uses "{mark}", which means different things; write a step as x.')
+    parts = text.split(",")
+    for part in parts:
+        match = _RANGE_PART.fullmatch(part)
+        if match is None or match[2] == "0" or (match[2] and int(match[2]) == 0):
+            raise InputError(f'"{frames}" is not a frame range; write 1001-1100, 1001-1100x2 or 1001,1005,1010-1020.')
+    try:
+        numbers = sorted(set(fileseq.FrameSet(text)))
+    except fileseq.FileSeqException as error:
+        raise InputError(f'"{frames}" is not a frame range; write 1001-1100 or 1001-1100x2.') from error
+    return [int(number) for number in numbers]
+
+
+def frames_text(numbers: Iterable[int]) -> str:
+    """Frame numbers as people write them: ``1001-1100x2,1200``."""
+    return str(fileseq.framesToFrameRange(list(numbers)))
+
+
+def choose_frames(name: str, present: Sequence[int], wanted: list[int] | None) -> list[int]:
+    """The frames to read: those wanted, else all present when they have one regular step.
+
+    Raises:
+        InputError: nothing present, frames missing (all are named).
+    """
+    if not present:
+        raise InputError(f"There is no file for {name}.")
+    have = set(present)
+    if wanted is not None:
+        missing = [number for number in wanted if number not in have]
+        if missing:
+            span = f"{present[0]}-{present[-1]}"
+            raise InputError(
+                f"{_count(missing)} of {name} missing: {_short(missing)} (there are {len(have)} frames in {span}); "
+                "render them or leave them out of the frame range."
+            )
+        return wanted
+    if len(present) > 2:
+        steps = sorted(later - earlier for earlier, later in zip(present, present[1:], strict=False))
+        usual = steps[len(steps) // 2]
+        gaps = [
+            number
+            for earlier, later in zip(present, present[1:], strict=False)
+            for number in range(earlier + usual, later, usual)
+        ]
+        if steps[0] != steps[-1]:
+            raise InputError(
+                f"{_count(gaps)} of {name} missing: {_short(gaps)}; render them, or name the frames to use, "
+                f"as in --frames {_short(present)}."
+            )
+    return list(present)
+
+
+def _count(missing: Sequence[int]) -> str:
+    return "1 frame" if len(missing) == 1 else f"{len(missing)} frames"
+
+
+def _short(numbers: Sequence[int]) -> str:
+    text = frames_text(numbers)
+    return text if len(text) <= 120 else text[:120].rsplit(",", 1)[0] + ",..."
