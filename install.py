@@ -201,7 +201,10 @@ def pip(folder, arguments, what):
     handle, log = tempfile.mkstemp(prefix="colormnet-pip-", suffix=".log")
     os.close(handle)
     command = [str(environment_python(folder)), "-m", "pip", "--disable-pip-version-check", "--log", log, *arguments]
-    code = subprocess.call(command, stdin=subprocess.DEVNULL)
+    if not sys.stdout.isatty():  # on a terminal pip's bars show that a large download moves
+        command.append("--quiet")
+    quiet = dict(os.environ, PYTHONWARNINGS="ignore")  # setuptools warns of what is meant to be so
+    code = subprocess.call(command, stdin=subprocess.DEVNULL, env=quiet)
     if code == 0:
         os.unlink(log)
         return
@@ -306,13 +309,13 @@ def set_up(extras, torch_index):
     say("[2/3] Installing PyTorch (a large download the first time: 0.2 to 3 GB) ...")
     if wanted["torch_index"]:
         index = ["--index-url", wanted["torch_index"]]
-        pip(folder, ["install", "--quiet", *index, *torch_requirements()], "PyTorch from " + wanted["torch_index"])
+        pip(folder, ["install", *index, *torch_requirements()], "PyTorch from " + wanted["torch_index"])
     else:
-        pip(folder, ["install", "--quiet", *matching_torch(folder)], "PyTorch")
+        pip(folder, ["install", *matching_torch(folder)], "PyTorch")
     say(f"      {check_torch(folder)} work together.")
     say("[3/3] Installing ColorMNet and what it uses ...")
     name = str(ROOT) + ("[{}]".format(",".join(wanted["extras"])) if wanted["extras"] else "")
-    pip(folder, ["install", "--quiet", "--editable", name], "ColorMNet")
+    pip(folder, ["install", "--editable", name], "ColorMNet")
     check_torch(folder)
     temporary = folder / (STAMP + ".tmp")
     temporary.write_text(json.dumps(wanted), encoding="utf-8")

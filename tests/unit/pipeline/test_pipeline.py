@@ -1,0 +1,377 @@
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio  # noqa: N813
+import pytest
+
+from colormnet.errors import InputError, InterruptedRun, WeightsError
+from colormnet.job import ColorizeJob, ExemplarSpec
+from colormnet.job_state import JobState
+from colormnet.pipeline import Progress, planned, run
+
+
+def read(path):
+    """(pixels, channel names)."""
+    file = oiio.ImageInput.open(str(path))
+    assert file, oiio.geterror()
+    pixels, names = file.read_image("float"), list(file.spec().channelnames)
+    file.close()
+    return pixels, names
+
+
+def content(folder):
+    """Name -> bytes of every visible file; fails on debris."""
+    names = [path for path in Path(folder).iterdir() if path.is_file()]
+    assert not [path for path in names if path.name.startswith(".") or path.suffix in (".tmp", ".part")]
+    return {path.name: path.read_bytes() for path in names}
+
+
+class Stopper(Progress):
+    """Asks for a stop after so many frames, and keeps what it was told."""
+
+    def __init__(self, after=None):
+        self.stop = threading.Event()
+        self.after = after
+        self.numbers = []
+        self.notes = []
+
+    def frame_done(self, number, done, total):
+        self.numbers.append(number)
+        if len(self.numbers) == self.after:
+            self.stop.set()
+
+    def note(self, sentence):
+        self.notes.append(sentence)
+
+
+@pytest.fixture
+def job(tmp_path, write_plate, write_exemplar, random_lite):
+    """Eight EXR frames; the exemplar is the first frame's own."""
+    return ColorizeJob(
+        plate=write_plate(8),
+        exemplars=(ExemplarSpec(write_exemplar(0), frame=1001),),
+        output=str(tmp_path / "out" / "shot.####.exr"),
+        weights=random_lite,
+        device="cpu",
+        snapshot_every=3,
+    )
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def test_a_shot_goes_through(job, out):
+    told = Stopper()
+    report = run(job, told)
+    assert (report.written, report.skipped) == (8, 0)
+    assert told.numbers == list(range(1001, 1009))
+    assert sorted(content(out)) == [f"shot.{number}.exr" for number in range(1001, 1009)]
+    assert set(report.confidence) == set(range(1001, 1009))
+    assert report.least_sure in report.confidence
+    for number in range(1001, 1009):
+        plate, _ = read(Path(job.plate).parent / f"plate.{number}.exr")
+        coloured, _ = read(out / f"shot.{number}.exr")
+        weights = np.float32([0.2126, 0.7152, 0.0722])
+        np.testing.assert_allclose(coloured @ weights, plate @ weights, rtol=2e-3, atol=1e-4)
+    assert plate.max() > 1.0
+    assert plate.min() < 0.0
+
+
+def test_a_frames_own_exemplar_gives_it_its_very_colours(job, out, demo_frames, write_exemplar):
+    late = ExemplarSpec(write_exemplar(5, "late.png"), frame=1006)
+    run(replace(job, exemplars=(*job.exemplars, late)))
+    from colormnet.colour.lab import display_to_lab
+    from colormnet.colour.spaces import ColourSpace
+
+    linear = ColourSpace("scene-linear Rec.709")
+    errors = {}
+    for number in range(1001, 1009):
+        _, got = display_to_lab(linear.to_display(read(out / f"shot.{number}.exr")[0]))
+        light, want = display_to_lab(demo_frames[number - 1001])
+        usable = (light > -0.4) & (light < 0.6)
+        errors[number] = float(np.abs(got - want)[:, usable].mean() * 110)
+    assert errors[1001] < 3.0
+    assert errors[1006] < 3.0
+    assert min(error for number, error in errors.items() if number not in (1001, 1006)) > 3.0  # random weights
+
+
+def test_an_exemplar_of_another_frame_is_not_carried_and_that_is_said(job, write_exemplar):
+    wrong = replace(job, exemplars=(ExemplarSpec(write_exemplar(11), frame=1001),))
+    told = Stopper()
+    run(wrong, told)
+    assert any("does not show the plate's frame 1001" in note for note in told.notes)
+
+
+def test_exemplars_of_another_size_and_without_colour_are_named(job, write_exemplar):
+    big = ExemplarSpec(write_exemplar(0, "big.png", size=(256, 144)))
+    square = ExemplarSpec(write_exemplar(0, "square.png", size=(90, 90)))
+    dull = ExemplarSpec(write_exemplar(0, "dull.png", colour=False))
+    with planned(replace(job, exemplars=(big, square, dull))) as plan:
+        notes = " | ".join(plan.notes)
+    assert "big.png is 256x144 and was resized to the plate's frame 128x72 (same shape)" in notes
+    assert "square.png is 90x90 and was resized to the plate's frame 128x72 (another shape" in notes
+    assert "dull.png has no colour" in notes
+
+
+def test_layers(job, out):
+    run(replace(job, outputs="both", confidence=True))
+    pixels, names = read(out / "shot.1003.exr")
+    assert names[:3] == ["R", "G", "B"]
+    assert {"colormnet.a", "colormnet.b", "colormnet.confidence"} <= set(names)
+    confidence = pixels[..., names.index("colormnet.confidence")]
+    assert confidence.min() >= 0.0
+    assert confidence.max() <= 1.0
+    run(replace(job, outputs="chroma", output=str(out / "chroma.####.exr")))
+    chroma, names = read(out / "chroma.1003.exr")
+    assert sorted(names) == ["colormnet.a", "colormnet.b"]
+    np.testing.assert_array_equal(
+        chroma[..., names.index("colormnet.a")], pixels[..., read(out / "shot.1003.exr")[1].index("colormnet.a")]
+    )
+
+
+@pytest.mark.parametrize("after", [1, 3, 4, 7])
+def test_stopping_and_going_on_equals_never_having_stopped(job, tmp_path, out, after):
+    straight = replace(job, output=str(tmp_path / "straight" / "shot.####.exr"))
+    run(straight)
+    stopper = Stopper(after)
+    with pytest.raises(InterruptedRun, match="--resume"):
+        run(job, stopper, stopper.stop)
+    assert len(content(out)) == after
+    told = Stopper()
+    report = run(replace(job, resume=True), told)
+    assert told.numbers == list(range(1001 + after, 1009)), told.notes  # not one frame is done twice
+    assert (report.written, report.skipped) == (8 - after, after)
+    assert content(out) == content(tmp_path / "straight")
+
+
+def test_a_stop_on_the_last_frame_is_no_interruption(job):
+    stopper = Stopper(8)
+    assert run(job, stopper, stopper.stop).written == 8
+
+
+def test_a_killed_run_goes_on_from_its_last_snapshot(job, tmp_path, out):
+    straight = replace(job, output=str(tmp_path / "straight" / "shot.####.exr"))
+    run(straight)
+    stopper = Stopper(5)
+    with pytest.raises(InterruptedRun):
+        run(job, stopper, stopper.stop)
+    state = JobState.beside(job.output)
+    state.snapshots()[5].unlink()  # as if there had been no time for it
+    told = Stopper()
+    report = run(replace(job, resume=True), told)
+    assert told.numbers[0] == 1004
+    assert report.written == 3
+    assert content(out) == content(tmp_path / "straight")
+
+
+def test_resuming_a_finished_job_does_nothing_and_a_missing_frame_is_made_again(job, out):
+    run(replace(job, keep_state=True))
+    before = content(out)
+    report = run(replace(job, resume=True, keep_state=True))
+    assert (report.written, report.skipped) == (0, 8)
+    (out / "shot.1005.exr").unlink()
+    (out / "shot.1008.exr").write_bytes(before["shot.1008.exr"][:500])
+    report = run(replace(job, resume=True, keep_state=True))
+    assert (report.written, report.skipped) == (2, 6)
+    assert content(out) == before
+
+
+def test_parts_in_any_order_equal_the_whole(job, tmp_path, out):
+    straight = replace(job, output=str(tmp_path / "straight" / "shot.####.exr"))
+    run(straight)
+    parts = replace(job, resume=True, keep_state=True)
+    for part in ("1007-1008", "1001-1003", "1004-1006", "1004-1006"):
+        run(replace(parts, part=part))
+    assert content(out) == content(tmp_path / "straight")
+    assert 6 in JobState.beside(job.output).snapshots()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"saturation": 0.5}, "saturation"), ({"working_size": 48}, "working size"), ({"frames": "1001-1006"}, "frames")],
+)
+def test_another_job_is_kept_out_of_an_output_until_told_to_overwrite(job, out, change, named):
+    stopper = Stopper(2)
+    with pytest.raises(InterruptedRun):
+        run(job, stopper, stopper.stop)
+    before = content(out)
+    other = replace(job, **change)
+    for attempt in (other, replace(other, resume=True)):
+        with pytest.raises(InputError, match=named):
+            run(attempt)
+    assert content(out) == before
+    assert run(replace(other, overwrite=True)).skipped == 0
+
+
+def test_a_changed_plate_is_another_job(job, out):
+    stopper = Stopper(2)
+    with pytest.raises(InterruptedRun):
+        run(job, stopper, stopper.stop)
+    path = Path(job.plate).parent / "plate.1004.exr"
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(InputError, match="plate"):
+        run(replace(job, resume=True))
+
+
+def test_existing_output_is_never_replaced_unasked(job, out):
+    run(job)
+    before = content(out)
+    with pytest.raises(InputError, match=r"shot\.1001\.exr exists already; give --resume"):
+        run(job)
+    assert content(out) == before
+    stranger = replace(job, output=str(out / "other.####.exr"))
+    (out / "other.1003.exr").write_bytes(b"not ours")
+    with pytest.raises(InputError, match=r"other\.1003\.exr exists already; give --overwrite"):
+        run(stranger)
+    assert (out / "other.1003.exr").read_bytes() == b"not ours"
+
+
+@pytest.mark.parametrize("how", ["pattern", "printf", "folder", "link"])
+def test_the_plate_is_never_the_output(job, tmp_path, how):
+    folder = Path(job.plate).parent
+    before = content(folder)
+    outputs = {"pattern": job.plate, "printf": str(folder / "plate.%04d.exr"), "folder": str(folder)}
+    if how == "link":
+        (tmp_path / "link").symlink_to(folder)
+        outputs["link"] = str(tmp_path / "link" / "plate.####.exr")
+    with pytest.raises(InputError):
+        run(replace(job, output=outputs[how], overwrite=True))
+    assert content(folder) == before
+
+
+def test_the_exemplar_is_never_the_output(job, tmp_path, write_plate, write_exemplar):
+    exemplar = write_exemplar(0, "only.png")
+    before = Path(exemplar).read_bytes()
+    with pytest.raises(InputError, match="input"):
+        run(replace(job, exemplars=(ExemplarSpec(exemplar),), frames="1001", output=exemplar, overwrite=True))
+    assert Path(exemplar).read_bytes() == before
+
+
+def test_an_unreadable_frame_stops_the_run_and_leaves_whole_frames_only(job, out):
+    path = Path(job.plate).parent / "plate.1005.exr"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(InputError, match="1005"):
+        run(job)
+    for name in content(out) if out.exists() else []:
+        assert read(out / name)[0].shape == (72, 128, 3)
+
+
+def test_missing_frames_are_named_before_work_starts(job, out):
+    (Path(job.plate).parent / "plate.1004.exr").unlink()
+    for frames in (None, "1001-1008"):
+        with pytest.raises(InputError, match="1004"):
+            run(replace(job, frames=frames))
+    assert not out.exists()
+    assert run(replace(job, frames="1001-1003,1005-1008")).written == 7
+
+
+def test_a_frame_of_another_size_is_named(job, out, tmp_path):
+    path = Path(job.plate).parent / "plate.1006.exr"
+    image = oiio.ImageBuf(oiio.ImageSpec(100, 60, 3, "half"))
+    assert image.write(str(path))
+    with pytest.raises(InputError, match="1006"):
+        run(job)
+
+
+def test_non_finite_pixels_are_counted_and_contained(job, out):
+    path = Path(job.plate).parent / "plate.1003.exr"
+    image = oiio.ImageBuf(str(path))
+    pixels = image.get_pixels("float")
+    pixels[5:7, 9] = np.nan
+    pixels[50, 60] = np.inf
+    broken = oiio.ImageBuf(oiio.ImageSpec(128, 72, 3, "half"))
+    broken.set_pixels(oiio.ROI(), pixels)
+    assert broken.write(str(path))
+    report = run(job)
+    assert report.non_finite == {1003: 3}
+    assert (~np.isfinite(read(out / "shot.1003.exr")[0]).all(axis=2)).sum() == 3
+    assert np.isfinite(read(out / "shot.1004.exr")[0]).all()
+
+
+def test_frames_with_a_step_and_other_notations(job, tmp_path, out):
+    assert run(replace(job, frames="1001-1008x2")).written == 4
+    assert sorted(content(out)) == [f"shot.{number}.exr" for number in (1001, 1003, 1005, 1007)]
+    folder = str(Path(job.plate).parent)
+    assert run(replace(job, plate=folder, output=str(tmp_path / "whole"))).written == 8
+    assert len(content(tmp_path / "whole")) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"space": "Rec.707"}, "709"),
+        ({"exemplar_space": "srgbb"}, "(?i)srgb"),
+        ({"plate": "nowhere.####.exr"}, "nowhere"),
+        ({"exemplars": (ExemplarSpec("nowhere.png"),)}, r"nowhere\.png"),
+        ({"frames": "1001:1004"}, ":"),
+        ({"frames": "2000-2010"}, "2000"),
+        ({"part": "1001-1009"}, "1009"),
+        ({"output": "out.xyz"}, "xyz"),
+        ({"model": "big"}, "released"),
+        ({"device": "abacus"}, "cpu"),
+        ({"frame_rate": "fast", "output": "x.mov"}, "24000/1001"),
+        ({"part": "1001", "output": "x.mov"}, "sequence"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence_before_work_starts(job, tmp_path, monkeypatch, change, word):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(InputError, match=word) as caught:
+        run(replace(job, **change))
+    assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_exemplar_for_a_frame_outside_the_shot(job):
+    with pytest.raises(InputError, match="frame 2000"):
+        run(replace(job, exemplars=(replace(job.exemplars[0], frame=2000),)))
+
+
+def test_an_exemplar_among_several_pictures_has_to_be_chosen(job, demo_clip, write_plate, tmp_path):
+    refs = write_plate(3, "png", 1, "refs")
+    with pytest.raises(InputError, match="#1"):
+        run(replace(job, exemplars=(ExemplarSpec(refs),)))
+    with planned(replace(job, exemplars=(ExemplarSpec(refs, picture=2),))) as plan:
+        assert len(plan.exemplars) == 1
+    with planned(replace(job, exemplars=(ExemplarSpec(str(demo_clip), picture=1, frame=1001),))) as plan:
+        assert plan.exemplars[0].carried_by == 1001
+        assert any("640x360" in note for note in plan.notes)
+
+
+def test_wrong_and_truncated_checkpoints(job, tmp_path, random_lite):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(random_lite.read_bytes()[:100_000])
+    for weights in (cut, tmp_path / "none.safetensors"):
+        with pytest.raises(WeightsError):
+            run(replace(job, weights=weights))
+
+
+def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip):
+    movie = replace(
+        job,
+        plate=str(demo_clip),
+        exemplars=(ExemplarSpec(str(demo_clip), picture=1, frame=1),),
+        frames="1-8",
+        output=str(tmp_path / "straight.mov"),
+    )
+    run(movie)
+    broken = replace(movie, output=str(tmp_path / "broken.mov"))
+    stopper = Stopper(5)
+    with pytest.raises(InterruptedRun):
+        run(broken, stopper, stopper.stop)
+    assert not (tmp_path / "broken.mov").exists()
+    told = Stopper()
+    run(replace(broken, resume=True), told)
+    assert told.numbers == [4, 5, 6, 7, 8]  # whole segments of three frames are kept
+    from colormnet.media.frames import open_source
+
+    with open_source(tmp_path / "straight.mov") as one, open_source(tmp_path / "broken.mov") as other:
+        assert one.frames == other.frames == list(range(1, 9))
+        for number in one.frames:
+            np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
