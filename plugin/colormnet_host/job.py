@@ -24,6 +24,7 @@ class SessionSettings(NamedTuple):
     working_size: int = 0  # short side in pixels
     saturation: float = 1.0
     layers: Tuple[str, ...] = ()
+    picture: bool = True  # False: write the layers alone
     snapshot_every: int = 10
     every: Optional[int] = None
     working_frames: Optional[int] = None
@@ -44,8 +45,8 @@ class Image(NamedTuple):
 class Exemplar(NamedTuple):
     """A coloured reference picture: a file or a buffer.
 
-    ``space`` is its own OCIO colour space (empty: an EXR is in the plate's space, any other file is sRGB). ``frame``
-    is the number of the plate frame it is a coloured version of, None where it is another picture.
+    ``space`` is its own OCIO colour space (empty: what the file says, as for ``colormnet colorize``; a buffer is in the
+    plate's space). ``frame`` is the number of the plate frame it is a coloured version of, None where it is another picture.
     """
 
     path: str = ""
@@ -93,6 +94,7 @@ class SessionStatus(NamedTuple):
     exemplars: int
     keys_reused: int  # how often cached keys saved an encoding
     keys_encoded: int
+    notes: Tuple[str, ...]  # sentences the artist should see, e.g. an exemplar that does not show its frame
 
 
 class WorkerStatus(NamedTuple):

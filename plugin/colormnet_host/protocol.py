@@ -32,7 +32,7 @@ PREFIX = struct.Struct(">4sIQ")
 MAX_HEADER = 1 << 20
 MAX_PAYLOAD = 1 << 30
 HELLO_HEADER = 4096
-TICK = 0.2  # seconds between looks at the deadline and at `give_up`
+TICK = 0.1  # seconds between looks at the deadline and at `give_up`
 SLOWEST = 4 << 20  # bytes per second below which a payload is taken to have stalled
 
 Header = Dict[str, Any]
