@@ -16,6 +16,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from colormnet.errors import InputError
+from colormnet.media.mxf import read_display_aspect
 
 QUIET = ("-hide_banner", "-nostdin")
 
@@ -135,12 +136,16 @@ def probe(path: Path) -> MovieFacts:
     sample_aspect = (
         Fraction(int(aspect[1]), int(aspect[2])) if aspect and int(aspect[1]) and int(aspect[2]) else Fraction(1)
     )
+    if path.suffix.lower() == ".mxf" and sample_aspect == 1:
+        shape = read_display_aspect(path)
+        if shape is not None and abs(float(shape) * height / width - 1.0) > 0.01:
+            sample_aspect = (shape * height / width).limit_denominator(1000)
     if round(rotation / 90.0) % 2:
         width, height, sample_aspect = height, width, 1 / sample_aspect
     pixel_format, words = _pixel_format(line)
     start = float(_one(r"start: (-?[\d.]+)", shown) or 0.0)
     times, durations = _frame_times(path)
-    stated = _one(r"([\d.]+)(k?) fps", line) or _one(r"([\d.]+)k? tbr", line)
+    stated = _one(r"([\d.]+) fps", line)
     rate, variable = _rate(times, durations, float(stated) if stated else None)
     colour = next((word for word in words if _COLOUR_WORDS.match(word)), "")
     fields = colour.split("/") if "/" in colour else [colour] * 3
@@ -233,8 +238,12 @@ def _rate(times: list[Fraction], durations: list[Fraction], stated: float | None
     if min(steps) == max(steps) and steps[0] > 0:
         return _nearest_rate(1 / steps[0]), False
     mean = Fraction(len(steps)) / max(times[-1] - times[0], Fraction(1, 100000))
-    variable = float(max(steps) - min(steps)) > _JITTER
-    return _nearest_rate(mean.limit_denominator(100000)), variable
+    if float(max(steps) - min(steps)) > _JITTER:
+        return _nearest_rate(mean.limit_denominator(100000)), True
+    # Times rounded to coarse ticks (Matroska): believe the header unless the frames say otherwise.
+    if stated and abs(stated / float(mean) - 1.0) < 0.01:
+        return _nearest_rate(Fraction(stated).limit_denominator(1001)), False
+    return _nearest_rate(mean.limit_denominator(100000)), False
 
 
 def _nearest_rate(rate: Fraction) -> Fraction:

@@ -40,6 +40,7 @@ from colormnet.media.frames import (
 )
 from colormnet.media.images import PictureFrame, alpha_of, place, to_float
 from colormnet.media.locks import FolderLock
+from colormnet.media.mxf import write_display_aspect
 from colormnet.media.notation import choose_frames, is_movie, parse_frames
 
 __all__ = ["MovieFrame", "MovieSink", "MovieSource", "is_movie"]
@@ -169,8 +170,8 @@ class MovieSource:
         facts = self._facts
         how: dict[str, Any] = {}
         if number > 1:
-            # Half a frame early, so that rounding never lands behind the frame.
-            how["ss"] = f"{max(0.0, facts.times[number - 1] - 0.5 / float(facts.rate)):.6f}"
+            # A little early, so that rounding to the ticks of the file (a frame each in MXF) never lands behind it.
+            how["ss"] = f"{max(0.0, facts.times[number - 1] - 0.25 / float(facts.rate)):.6f}"
         kind = "rgba64le" if facts.alpha else "rgb48le"
         source = ffmpeg.input(str(self._path), **how)["v:0"]
         stream = source.output(
@@ -316,6 +317,12 @@ class MovieSink:
         return self._facts is not None and bool(re.match(r"yuva?444|gbr|rgb|bgr", self._facts.pixel_format))
 
     @property
+    def _sample_aspect(self) -> Fraction:
+        if self._facts is not None:
+            return self._facts.sample_aspect
+        return Fraction(self._info.pixel_aspect).limit_denominator(1000)
+
+    @property
     def _sound(self) -> bool:
         facts = self._facts
         return facts is not None and facts.audio > 0 and self._settings.audio and len(self._frames) == len(facts.times)
@@ -420,9 +427,7 @@ class MovieSink:
         kind, options = self._encoding()
         matrix, primaries, transfer = self._tags()
         matrix_name = _MATRICES.get(matrix, "bt709")
-        aspect = Fraction(self._info.pixel_aspect).limit_denominator(1000)
-        if self._facts is not None:
-            aspect = self._facts.sample_aspect
+        aspect = self._sample_aspect
         filters = (
             f"scale=in_range=pc:out_color_matrix={matrix_name}:out_range=tv:flags=accurate_rnd+full_chroma_int,"
             f"format={kind},setparams=range=tv:color_primaries={primaries}:color_trc={transfer}:colorspace={matrix},"
@@ -547,6 +552,10 @@ class MovieSink:
                     break
             if problem:
                 raise write_error(self._path, _reason(problem))
+            if self._path.suffix.lower() == ".mxf" and self._sample_aspect != 1:
+                write_display_aspect(
+                    temporary, self._sample_aspect * self._info.display.width / self._info.display.height
+                )
             if len(probe(temporary).times) != len(self._frames):
                 raise write_error(self._path, "the joined movie lacks frames")
             if self._settings.fsync:
