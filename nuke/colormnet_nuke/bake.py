@@ -168,13 +168,29 @@ def plate(
 
 
 def still(group: "nuke.Group", source: int, frame: int, view: str, folder: str, crop: bool) -> str:
-    """Bake one frame of an input (0 plate, 1 exemplar) and return its path; raises as :func:`plate` does."""
+    """Bake one frame of an input (0 plate, 1 exemplar) and return its path; raises as :func:`plate` does.
+
+    A file with the same pixels as before stays as it is: the worker knows exemplars by their bytes, and a host may
+    write the date into a header.
+    """
     which = names.PLATE if source == 0 else names.EXEMPLAR
     base = "%s/exemplars" % folder
     os.makedirs("%s/%s" % (base, view), exist_ok=True)
-    pattern = "%s/%%V/%s.%%04d.exr" % (cache.tcl_path(base), which)
+    pattern = "%s/%%V/new_%s.%%04d.exr" % (cache.tcl_path(base), which)
     with _full_size(), _write(group, inner(group, which), pattern, crop) as write:
         _execute(write, [frame], view, lambda _: None, "%s: the %s input at frame %d" % (group.fullName(), which, frame))
+    fresh = "%s/%s/new_%s.%s.exr" % (base, view, which, cache.padded(frame))
     path = "%s/%s/%s.%s.exr" % (base, view, which, cache.padded(frame))
-    _window(path, group.fullName())
+    _window(fresh, group.fullName())
+    if _same_pixels(path, fresh):
+        os.unlink(fresh)
+    else:
+        os.replace(fresh, path)
     return path
+
+
+def _same_pixels(old: str, new: str) -> bool:
+    try:
+        return exr.pixel_digest(old) == exr.pixel_digest(new)
+    except (OSError, exr.BadFile):
+        return False  # there was none

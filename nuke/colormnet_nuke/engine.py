@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections import deque
-from typing import Callable, Deque, Dict, NamedTuple, Optional, Sequence
+from typing import Callable, Deque, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from colormnet_host.client import Client, Exemplar, FrameResult, Progress, Session, SessionSettings, Ticket
 from colormnet_host.launcher import Launcher
@@ -28,7 +28,9 @@ class Finished(NamedTuple):
 
     generation: str
     device: str
+    device_note: str
     recommended: Optional[int]
+    notes: Tuple[str, ...]
 
 
 class Feed:
@@ -120,7 +122,13 @@ class Feed:
             self._stream(shot)
             status = shot.status()
             health = client.status()
-            self.finished = Finished(shot.generation, health.device if health else "", status.recommended_exemplar)
+            self.finished = Finished(
+                shot.generation,
+                health.device if health else "",
+                health.device_note if health else "",
+                status.recommended_exemplar,
+                tuple(status.notes),
+            )
         finally:
             if self.error is None:
                 shot.close()

@@ -351,7 +351,19 @@ class Job:
         text = "%d frames colorized" % len(self.asked)
         if done.reused:
             text += ", %d of them were there already" % done.reused
+        text = ". ".join([text] + self._notes())
         status.say(self.node, text, "%s, frames %d-%d" % (self.chosen.session.model, self.asked[0], self.asked[-1]))
+
+    def _notes(self) -> List[str]:
+        """What the worker wants the artist to know, each sentence once."""
+        found: List[str] = []
+        for view in self.views:
+            if view.feed is not None and view.feed.finished is not None:
+                told = view.feed.finished
+                for note in [*told.notes, told.device_note]:
+                    if note and note not in found:
+                        found.append(note)
+        return found
 
     def _exists(self) -> bool:
         try:

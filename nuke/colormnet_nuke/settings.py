@@ -91,6 +91,7 @@ def read(node: "nuke.Group", views: Optional[List[str]] = None) -> NodeSettings:
             working_size=working_size,
             saturation=float(node["saturation"].value()),
             layers=tuple(layers),
+            picture=output != names.CHROMA_ONLY,
             snapshot_every=snapshot_every,
         ),
         device="auto" if node["use_gpu"].value() else "cpu",

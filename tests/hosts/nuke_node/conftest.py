@@ -101,3 +101,90 @@ class Shot:
         box = (-self.margin, -self.margin, self.width + self.margin, self.height + self.margin)
         image = standin.Image(standin.Format(self.width, self.height), box, channels)
         standin.write_exr(str(path), image, False, "zip")
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch, start_host: Callable[..., Any]) -> Any:
+    """The fake worker; put in place by ``use_worker`` once the plugin is loaded."""
+    fake = _load_file("nuke_fake_engine", Path(__file__).with_name("fake_engine.py"))
+    fake.Client.worker = fake.Worker(standin)
+    return fake.Client.worker
+
+
+def _load_file(name: str, path: Path) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+class Scene:
+    """A script with Read -> ColorMNet -> Write in a host with the plugin and the fake worker."""
+
+    def __init__(self, host: Any, shot: Shot, folder: Path) -> None:
+        self.host, self.shot, self.folder = host, shot, folder
+        self.script = folder / "shot.nk"
+        self.nuke = sys.modules["nuke"]
+        self.worker = sys.modules["nuke_fake_engine"].Client.worker
+        import colormnet_nuke.engine as engine
+
+        engine.Client = sys.modules["nuke_fake_engine"].Client
+        engine.Launcher = sys.modules["nuke_fake_engine"].Launcher
+
+    def build(self) -> Any:
+        """Read, exemplar, ColorMNet, Write; saved."""
+        nuke, shot = self.nuke, self.shot
+        read = nuke.nodes.Read(name="plate_read", first=shot.frames[0], last=shot.frames[-1])
+        read["file"].setValue(shot.pattern())
+        read["localizationPolicy"].setValue("off")
+        exemplar = nuke.nodes.Read(name="exemplar_read")
+        exemplar["file"].setValue(shot.exemplar.as_posix())
+        exemplar["localizationPolicy"].setValue("off")
+        nuke.root()["first_frame"].setValue(shot.frames[0])
+        nuke.root()["last_frame"].setValue(shot.frames[-1])
+        import colormnet_nuke
+
+        node = colormnet_nuke.create(read, exemplar)
+        write = nuke.nodes.Write(name="out")
+        write["file_type"].setValue("exr")
+        write["channels"].setValue("all")
+        write["datatype"].setValue("32 bit float")
+        write["file"].setValue(f"{self.folder.as_posix()}/out.%V.%04d.exr")
+        write.setInput(0, node)
+        nuke.scriptSaveAs(str(self.script), 1)
+        return node
+
+    def node(self) -> Any:
+        """The ColorMNet node as the script has it now."""
+        return self.nuke.toNode("ColorMNet1")
+
+    def expected(self, node: Any, frame: int, view: str = "main", saturation: float = 1.0) -> np.ndarray:
+        """RGB (H, W, 3) that the fake worker gives to the shot's frame in the session the node would open."""
+        generation = next(iter(self.generations(node, view)))
+        history = sum(float(self.shot.grey(view, f).mean()) for f in self.shot.frames if f <= frame) / 100
+        return self.shot.grey(view, frame)[..., None] * self.worker.tint(generation, history)
+
+    def generations(self, node: Any, view: str) -> set[str]:
+        """Generations noted in the journal of what the node shows."""
+        import colormnet_nuke.results as results
+
+        return {record.generation for record in results.attached(node).frames(view).values()}
+
+    def rgb(self, node: Any, frame: int, view: str = "main") -> np.ndarray:
+        """What the node gives at a frame, (H, W, 3)."""
+        image = self.host.picture(node, frame, view)
+        return np.stack([image.channels[f"rgba.{c}"] for c in ("red", "green", "blue")], axis=-1)
+
+
+@pytest.fixture
+def scene(start_host: Callable[..., Any], worker: Any, shot: Shot, tmp_path: Path) -> Callable[..., Scene]:
+    """Make a scene: ``scene(gui=True, views=("main",))``."""
+
+    def make(**how: Any) -> Scene:
+        return Scene(start_host(**how), shot, tmp_path)
+
+    return make
