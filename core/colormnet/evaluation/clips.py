@@ -15,7 +15,7 @@ from colormnet.errors import InputError
 from colormnet.evaluation.metrics import Picture, Plane
 from colormnet.media.frames import ColourHint, open_source
 from colormnet.media.movie import is_movie
-from colormnet.media.sequences import is_picture
+from colormnet.media.notation import has_pattern, image_format
 
 SMALLEST_SIDE = 16
 
@@ -122,7 +122,7 @@ def find_clips(paths: Iterable[str | Path]) -> list[ClipSource]:
 def _clips_at(path: str) -> list[ClipSource]:
     folder = Path(path)
     if not folder.is_dir():
-        if any(mark in folder.name for mark in "#%@$"):
+        if has_pattern(path):
             return [ClipSource(folder.parent.name or folder.name, path)]
         if not folder.exists():
             raise InputError(f"There is no clip at {path}; give a movie, a folder of frames, or a folder of clips.")
@@ -145,7 +145,7 @@ def _clips_at(path: str) -> list[ClipSource]:
 
 
 def _is_frame_folder(folder: Path) -> bool:
-    pictures = (entry for entry in folder.iterdir() if entry.is_file() and is_picture(entry))
+    pictures = (entry for entry in folder.iterdir() if entry.is_file() and image_format(entry) is not None)
     return next(pictures, None) is not None and next(pictures, None) is not None
 
 

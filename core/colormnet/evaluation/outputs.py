@@ -4,9 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from colormnet.errors import InputError
 from colormnet.evaluation.perceptual import NotComputed
 from colormnet.evaluation.protocol import Evaluation
+from colormnet.media.atomic import whole_file
 
 FORMAT = "colormnet-evaluation-1"
 
@@ -45,21 +44,13 @@ NOTES = {
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none. Raises InputError where the folder cannot be written."""
+    """Write a whole text file or none. Raises InputError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise InputError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
-        raise
+        raise InputError(f"{path.parent} cannot be made ({error.strerror}); choose another folder.") from error
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def plain(value: Any) -> Any:

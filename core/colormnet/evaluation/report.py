@@ -169,27 +169,25 @@ def _cell(column: Column, value: Value | None) -> str:
 
 
 def _summary(sets: Mapping[str, SetScores]) -> list[dict[str, Any]]:
-    best = {}
+    first = next(iter(sets.values()))
+    truth = {"colourfulness": first.colourfulness_truth, "cdc": first.cdc_truth, "chroma_kept_last_quarter": 1.0}
+    rows = []
     for column in COLUMNS:
         values = [getattr(item, column.field) for item in sets.values()]
         numbers = [value for value in values if isinstance(value, (int, float))]
+        best = None
         if column.better in ("more", "less") and len(numbers) > 1:
-            best[column.field] = max(numbers) if column.better == "more" else min(numbers)
-    rows = [
-        {
-            "name": name,
-            "title": item.title,
-            "cells": [
-                (_cell(column, getattr(item, column.field)), best.get(column.field) == getattr(item, column.field))
-                for column in COLUMNS
-            ],
-        }
-        for name, item in sets.items()
-    ]
-    first = next(iter(sets.values()))
-    truth = {"colourfulness": first.colourfulness_truth, "cdc": first.cdc_truth, "chroma_kept_last_quarter": 1.0}
-    cells = [(_cell(column, truth[column.field]) if column.field in truth else "", False) for column in COLUMNS]
-    return [*rows, {"name": "truth", "title": "The true frames", "cells": cells}]
+            best = max(numbers) if column.better == "more" else min(numbers)
+        rows.append(
+            {
+                "title": column.title,
+                "note": column.note,
+                "better": column.better,
+                "cells": [(_cell(column, value), best is not None and value == best) for value in values],
+                "truth": _cell(column, truth[column.field]) if column.field in truth else "",
+            }
+        )
+    return rows
 
 
 def _clip(evaluation: Evaluation, name: str) -> dict[str, Any]:
