@@ -23,14 +23,13 @@ the host: call them from a background thread and hand progress to the interface 
 
 What holds whatever happens:
 
-- A frame's result is that of a straight run from the first declared frame, bit for bit, in any order of requests. Frames
-  the worker needs for this and has never seen make it answer :class:`NeedFrames`; give ``plates=`` (a function from
-  frame number to EXR path, or to an Image) and the client sends them by itself.
+- A frame's result is that of a straight run from the first declared frame, bit for bit, in any order of requests.
+  Frames the worker needs for this and has never seen make it answer :class:`NeedFrames`; give ``plates=`` (a function
+  from frame number to EXR path, or to an Image) and the client sends them by itself.
 - The same request again is answered from the cache. Changed exemplars or settings start a new generation by themselves;
   going back to the former ones finds the former results again.
 - An output file appears whole or not at all. The plate is never written.
-- If the worker dies, the client starts it again (with back-off), opens the sessions again and repeats what was under way;
-  the worker goes on from its newest snapshot.
+- If the worker dies, the client starts it again (with back-off) and repeats what was under way; the worker goes on from its newest snapshot.
 - ``cancel``: any callable returning True, asked about ten times a second; or a progress callback returning False.
   The call raises :class:`Cancelled`; the session stays usable.
 """
@@ -41,7 +40,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Type, Union
 
 from colormnet_host import endpoint as places
 from colormnet_host import protocol
@@ -105,7 +104,7 @@ class Cancelled(WorkerError):
 
 
 class NeedFrames(WorkerError):
-    """Frames before the one asked for were never sent; ``frames`` lists them in order. Use ``plates=`` or ``supply``."""
+    """Frames before the one asked for were never sent: ``frames``, in order. Use ``plates=`` or ``supply``."""
 
     def __init__(self, message: str, frames: Sequence[int]) -> None:
         super(NeedFrames, self).__init__(message, "need_frames")
@@ -130,8 +129,8 @@ class _Call(object):
     def __init__(self, link: "_Link", number: int) -> None:
         self.link = link
         self.number = number
-        self.answer = None  # type: Optional[Tuple[protocol.Header, bytearray]]
-        self.progress = deque()  # type: Deque[Progress]
+        self.answer: "Optional[Tuple[protocol.Header, bytearray]]" = None
+        self.progress: "Deque[Progress]" = deque()
 
 
 class _Slab(object):
@@ -154,7 +153,7 @@ class _Slot(object):
 
     def put(self, data: protocol.Buffer) -> None:
         view = memoryview(data).cast("B")
-        self.slab.memory[self.offset : self.offset + len(view)] = view  # type: ignore[assignment]
+        self.slab.memory[self.offset : self.offset + len(view)] = view
 
     def get(self, size: int, into: Optional[protocol.Buffer]) -> protocol.Buffer:
         if into is None:
@@ -177,12 +176,12 @@ class _Link(object):
         self.channel = channel
         self.welcome = welcome
         self.lost = ""
-        self._calls = {}  # type: Dict[int, _Call]
+        self._calls: "Dict[int, _Call]" = {}
         self._serial = 0
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._arrived = threading.Condition()
-        self._slabs = []  # type: List[_Slab]
+        self._slabs: "List[_Slab]" = []
         self._slab_lock = threading.Lock()
         self._use_mmap = use_mmap
 
@@ -208,7 +207,7 @@ class _Link(object):
             self.channel.send(header, payload)
         except protocol.ConnectionLost as error:
             self.close(str(error))
-            raise _Lost(str(error))
+            raise _Lost(str(error)) from error
 
     def wait(self, call: _Call, seconds: float) -> None:
         """Receive until the call has news or the time is over. Raises _Lost."""
@@ -334,12 +333,13 @@ class Ticket(object):
         self._plate = plate
         self._output = output
         self._into = into
-        self._call = None  # type: Optional[_Call]
-        self._slot = None  # type: Optional[_Slot]
+        self._call: "Optional[_Call]" = None
+        self._slot: "Optional[_Slot]" = None
         self._generation = session.generation
-        self._result = None  # type: Optional[FrameResult]
-        self._error = None  # type: Optional[WorkerError]
+        self._result: "Optional[FrameResult]" = None
+        self._error: "Optional[WorkerError]" = None
         self._asked_cancel = False
+        self._supplied: "Set[int]" = set()
         self._lock = threading.RLock()
 
     def result(
@@ -439,9 +439,10 @@ class Ticket(object):
         try:
             _raise(header)
         except NeedFrames as error:
-            if self.session.plates is None or self._asked_cancel:
-                self._end(None, error)
+            if self.session.plates is None or self._asked_cancel or self._supplied.issuperset(error.frames):
+                self._end(None, error)  # sending the same frames again would not help
                 return
+            self._supplied.update(error.frames)
             self._let_go()
             try:
                 for frame in error.frames:
@@ -468,7 +469,7 @@ class Ticket(object):
         image = None
         if self._output is None:
             pixels = protocol.parse_pixels(header.get("pixels"))
-            data = payload  # type: protocol.Buffer
+            data: "protocol.Buffer" = payload
             if self._slot is not None:
                 data = self._slot.get(pixels.nbytes, self._into)
             elif self._into is not None:
@@ -500,7 +501,7 @@ class Ticket(object):
 
 
 def _frame_message(link: _Link, kind: str, plate: Plate) -> Tuple[protocol.Header, protocol.Buffer, Optional[_Slot]]:
-    header = {"type": kind}  # type: protocol.Header
+    header: "protocol.Header" = {"type": kind}
     if not isinstance(plate, Image):
         header["plate"] = {"path": os.path.abspath(plate)}
         return header, b"", None
@@ -536,8 +537,8 @@ class Session(object):
         self.plates = plates
         self.generation = ""
         self._exemplars = None if exemplars is None else list(exemplars)
-        self._outstanding = OrderedDict()  # type: OrderedDict[int, Ticket]
-        self._unfetched = deque()  # type: Deque[Ticket]
+        self._outstanding: "OrderedDict[int, Ticket]" = OrderedDict()
+        self._unfetched: "Deque[Ticket]" = deque()
         self._lock = threading.RLock()
 
     def set_exemplars(self, exemplars: Iterable[Exemplar], cancel: Optional[CancelCheck] = None) -> None:
@@ -546,10 +547,10 @@ class Session(object):
         self._define(None, cancel)
 
     def add_exemplar(self, exemplar: Exemplar, cancel: Optional[CancelCheck] = None) -> None:
-        """Add one exemplar after those there. Raises WorkerError where the present ones are only on the worker's disk."""
+        """Add one exemplar after those there. Raises WorkerError where only the worker knows the present ones."""
         if self._exemplars is None:
             raise WorkerError("The session was resumed without naming its exemplars; use set_exemplars.", "input")
-        self.set_exemplars(self._exemplars + [exemplar], cancel)
+        self.set_exemplars([*self._exemplars, exemplar], cancel)
 
     def set_settings(self, settings: SessionSettings) -> None:
         """Change settings; a new generation if anything changed that alters the result."""
@@ -568,8 +569,8 @@ class Session(object):
 
         ``plate``: path of a (baked) EXR or any still the engine reads, taken literally, or an Image. ``output``: path
         of the EXR to write (every channel, metadata and window of the plate kept), taken literally, replaced
-        atomically; None returns a buffer in the plate's dtype and layout (``plate`` must then be an Image; ``into`` is a
-        writable buffer to put it in, else a new one is made). Blocks only while more than the window of frames (8) is
+        atomically; None returns a buffer in the plate's dtype and layout (``plate`` must then be an Image; ``into`` is
+        a writable buffer to put it in, else a new one is made). Blocks only while more than the window of frames (8) is
         under way.
         """
         while True:
@@ -676,7 +677,7 @@ class Session(object):
         if self._exemplars is not None:
             items = []
             for exemplar in self._exemplars:
-                item = {"space": exemplar.space, "frame": exemplar.frame}  # type: Dict[str, Any]
+                item: "Dict[str, Any]" = {"space": exemplar.space, "frame": exemplar.frame}
                 if exemplar.image is not None:
                     item["pixels"] = exemplar.image.pixels.header()
                     payload.extend(memoryview(exemplar.image.data).cast("B"))
@@ -714,7 +715,7 @@ class Session(object):
 
 def _runs(frames: Sequence[int]) -> List[List[int]]:
     """Frame numbers as [first, last, step] runs."""
-    runs = []  # type: List[List[int]]
+    runs: "List[List[int]]" = []
     for frame in frames:
         if runs:
             run = runs[-1]
@@ -733,16 +734,20 @@ class Client(object):
 
     ``launcher``: how the worker is found and started (see :class:`colormnet_host.launcher.Launcher`; its ``device`` is
     "auto", "cpu", "cuda:0", ...). ``name``: the host's, shown in the worker's log. ``use_mmap`` False sends pixels
-    through the socket. Threads may share a client.
+    through the socket. ``restarts``: how often in a row the worker may end without finishing a frame before that is
+    told as an error. Threads may share a client.
     """
 
-    def __init__(self, launcher: Optional[Launcher] = None, name: str = "", use_mmap: bool = True) -> None:
+    def __init__(
+        self, launcher: Optional[Launcher] = None, name: str = "", use_mmap: bool = True, restarts: int = RESTARTS
+    ) -> None:
         self.launcher = launcher or Launcher()
         self.name = name
         self.restarts = 0  # how often the worker had to be started again or found again
         self.device_note = ""  # not empty where the device is not what one would wish
         self._use_mmap = use_mmap
-        self._link = None  # type: Optional[_Link]
+        self._most_restarts = restarts
+        self._link: "Optional[_Link]" = None
         self._lock = threading.RLock()
         self._failures = 0  # restarts since the last frame that worked
         self._closed = False
@@ -761,7 +766,7 @@ class Client(object):
         with self._lock:
             if self._link is not None and not self._link.lost:
                 return
-            given_up = []  # type: List[bool]
+            given_up: "List[bool]" = []
 
             def say(message: str) -> None:
                 if progress is not None and progress(Progress("starting", message)) is False:
@@ -848,7 +853,7 @@ class Client(object):
 
     def echo(self, image: Image, into: Optional[protocol.Buffer] = None) -> protocol.Buffer:
         """Send a picture to the worker and back, untouched: what the way costs."""
-        kept = []  # type: List[Optional[_Slot]]
+        kept: "List[Optional[_Slot]]" = []
 
         def ask(link: _Link) -> Tuple[_Call, Optional[_Slot]]:
             header, payload, slot = _frame_message(link, "echo", image)
@@ -856,7 +861,7 @@ class Client(object):
             kept.append(slot)
             return link.send(header, payload), None  # the slot is read before it is released
 
-        header, payload = self._ask(ask)
+        _, payload = self._ask(ask)
         slot = kept[-1]
         if slot is None:
             if into is None:
@@ -907,7 +912,7 @@ class Client(object):
                 dead.close()
                 self._failures += 1
                 self.restarts += 1
-                if self._failures > RESTARTS:
+                if self._failures > self._most_restarts:
                     raise WorkerUnavailable(
                         "The worker ended %d times in a row without finishing a frame; its last words: %s"
                         % (self._failures, self.launcher.last_words() or "none")
@@ -929,7 +934,7 @@ class Client(object):
         cancel: Optional[CancelCheck] = None,
     ) -> Tuple[protocol.Header, bytearray]:
         """Send and wait, again after a restart. Only for requests that may be repeated (all of ours)."""
-        link = None  # type: Optional[_Link]
+        link: "Optional[_Link]" = None
         while True:
             try:
                 if self._link is None or self._link.lost:

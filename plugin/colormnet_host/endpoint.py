@@ -43,7 +43,9 @@ def label(device: str) -> str:
 
 
 def runtime_directory(create: bool = False) -> str:
-    """The directory of sockets, locks and endpoint files: COLORMNET_RUNTIME, XDG_RUNTIME_DIR/colormnet or per-user temp.
+    """The directory of sockets, locks and endpoint files.
+
+    COLORMNET_RUNTIME, else XDG_RUNTIME_DIR/colormnet, else a folder of the user in /tmp.
 
     Raises UnsafeDirectory when it belongs to somebody else.
     """
@@ -67,7 +69,9 @@ def make_private(path: str) -> None:
     try:
         os.makedirs(path, 0o700, exist_ok=True)
     except FileExistsError:
-        raise UnsafeDirectory("%s is not a directory: remove it or set COLORMNET_RUNTIME to another place" % path)
+        raise UnsafeDirectory(
+            "%s is not a directory: remove it or set COLORMNET_RUNTIME to another place" % path
+        ) from None
     if os.name == "nt":
         return
     check_private(path)

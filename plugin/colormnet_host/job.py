@@ -46,7 +46,8 @@ class Exemplar(NamedTuple):
     """A coloured reference picture: a file or a buffer.
 
     ``space`` is its own OCIO colour space (empty: what the file says, as for ``colormnet colorize``; a buffer is in the
-    plate's space). ``frame`` is the number of the plate frame it is a coloured version of, None where it is another picture.
+    plate's space). ``frame`` is the number of the plate frame it is a coloured version of,
+    None where it is another picture.
     """
 
     path: str = ""

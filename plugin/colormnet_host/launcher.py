@@ -38,7 +38,7 @@ DROPPED = (
     "DYLD_INSERT_LIBRARIES",
 )
 SEARCHED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH")
-_started = []  # type: List[subprocess.Popen[bytes]]  # kept so that ended ones are reaped
+_started: "List[subprocess.Popen[bytes]]" = []  # kept so that ended ones are reaped
 
 
 class WorkerUnavailable(Exception):
@@ -72,7 +72,9 @@ def find_python() -> Tuple[str, str]:
                 with open(path) as file:
                     found = str(json.load(file)["python"])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise WorkerUnavailable("%s cannot be read (%s): run install.py for this host again" % (path, error))
+                raise WorkerUnavailable(
+                    "%s cannot be read (%s): run install.py for this host again" % (path, error)
+                ) from error
             return _checked(found, path), path
     for each in folders:
         for part in (("bin", "python"), ("Scripts", "python.exe")):
@@ -146,7 +148,7 @@ class Launcher:
         self.python = python
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
-        self.process = None  # type: Optional[subprocess.Popen[bytes]]
+        self.process: "Optional[subprocess.Popen[bytes]]" = None
         self.launches = 0
 
     # --- finding --------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ class Launcher:
                 return None
             return found
         except UnsafeDirectory as error:
-            raise WorkerUnavailable("The worker's directory is not safe: %s." % error)
+            raise WorkerUnavailable("The worker's directory is not safe: %s." % error) from error
         except OSError:
             return None
 
@@ -189,7 +191,7 @@ class Launcher:
         try:
             channel = Channel(places.dial(found))
         except UnsafeDirectory as error:
-            raise WorkerUnavailable("The worker's directory is not safe: %s." % error)
+            raise WorkerUnavailable("The worker's directory is not safe: %s." % error) from error
         except OSError:
             return None
         try:
@@ -198,7 +200,7 @@ class Launcher:
             channel.close()
             if self.find() != found:
                 return None  # a worker that just took the other's place
-            raise WorkerUnavailable("The worker refused this host: %s." % error)
+            raise WorkerUnavailable("The worker refused this host: %s." % error) from error
         except (ConnectionLost, ProtocolError):
             channel.close()
             return None
@@ -209,7 +211,7 @@ class Launcher:
         """What is run. Raises WorkerUnavailable."""
         python = self.python or find_python()[0]
         command = [python, "-m", "colormnet.cli.main", "worker", "run", "--device", self.device]
-        return command + ["--parent", str(os.getpid())] + self.arguments
+        return [*command, "--parent", str(os.getpid()), *self.arguments]
 
     def start(self) -> None:
         """Start a worker in the background; it serves once its endpoint file is there. Raises WorkerUnavailable."""
@@ -217,7 +219,7 @@ class Launcher:
         try:
             runtime = places.runtime_directory(create=True)
         except (UnsafeDirectory, OSError) as error:
-            raise WorkerUnavailable("The worker's directory cannot be used: %s." % error)
+            raise WorkerUnavailable("The worker's directory cannot be used: %s." % error) from error
         environment = clean_environment(dict(os.environ), host_folder())
         environment.update(self.environment)
         environment["COLORMNET_RUNTIME"] = runtime
@@ -240,7 +242,7 @@ class Launcher:
                     creationflags=flags,
                 )
         except OSError as error:
-            raise WorkerUnavailable("The engine could not be started with %s (%s)." % (command[0], error))
+            raise WorkerUnavailable("The engine could not be started with %s (%s)." % (command[0], error)) from error
         _started.append(self.process)
         self.launches += 1
 

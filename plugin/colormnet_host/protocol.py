@@ -106,7 +106,7 @@ def decode_header(raw: Buffer) -> Header:
     try:
         header = json.loads(bytes(raw).decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError("the header is not a JSON object: %s" % str(error)[:80])
+        raise ProtocolError("the header is not a JSON object: %s" % str(error)[:80]) from error
     if not isinstance(header, dict):
         raise ProtocolError("the header is not a JSON object")
     return header
@@ -151,10 +151,10 @@ class Channel:
                 count = self._sock.send(view)
             except socket.timeout:
                 if time.monotonic() - last > timeout:
-                    raise ConnectionLost("the peer takes no data")
+                    raise ConnectionLost("the peer takes no data") from None
                 continue
             except (OSError, ValueError) as error:
-                raise ConnectionLost("the connection broke while sending (%s)" % error)
+                raise ConnectionLost("the connection broke while sending (%s)" % error) from error
             view = view[count:]
             last = time.monotonic()
 
@@ -217,7 +217,7 @@ class Channel:
         except socket.timeout:
             raise
         except (OSError, ValueError) as error:
-            raise ConnectionLost("the connection broke (%s)" % error)
+            raise ConnectionLost("the connection broke (%s)" % error) from error
         if not count:
             raise ConnectionLost("the peer closed the connection")
         return count

@@ -52,9 +52,9 @@ class NeedFrames(Answer):
 
     code = "need_frames"
 
-    def __init__(self, frames: Sequence[int]) -> None:
+    def __init__(self, frames: Sequence[int], note: str = "") -> None:
         some = ", ".join(str(frame) for frame in frames[:8]) + (", ..." if len(frames) > 8 else "")
-        super().__init__(f"The result depends on {len(frames)} plate frames that were not sent yet: {some}")
+        super().__init__(f"The result depends on {len(frames)} plate frames that were not sent yet: {some}.{note}")
         self.frames = list(frames)
 
 

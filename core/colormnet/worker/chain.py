@@ -262,7 +262,7 @@ class Engine:
         height, width = recipe.size
         fits = size_that_fits(recipe, height, width)
         return MemoryTooSmall(
-            f"{recipe.model.device} ran out of memory at a working size of {min(height, width)} pixels ({width}x{height}); "
+            f"{recipe.model.device} ran out of memory at a working size of {min(height, width)} ({width}x{height}); "
             + (
                 f"a working size of {fits} would fit: set it and ask again."
                 if fits

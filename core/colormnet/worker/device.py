@@ -28,7 +28,7 @@ ModelChoice = tuple[str, str | None, str]  # model, weights, precision
 
 
 class Task:
-    """A request of a session. The device's thread calls `run`; the pool calls `prepare` before and `finish` after it."""
+    """A request of a session. The device's thread calls `run`; the pool `prepare` before and `finish` after it."""
 
     model: ModelChoice | None = None  # loaded before `prepare`
 

@@ -3,26 +3,29 @@
 Workers watch ``inbox`` in their cache directory, the folders given with ``--watch``, and those a client names with
 ``Client.watch``. A host
 
-1. writes a request, a JSON object, to ``NAME.part`` and renames it to ``NAME.request.json`` (any NAME of letters, digits,
-   ``_``, ``-`` and ``.``);
-2. waits for ``NAME.answer.json``, which appears whole, reads it and deletes it. Answers not fetched go after ten minutes;
+1. writes a request, a JSON object, to ``NAME.part`` and renames it to ``NAME.request.json`` (any NAME of letters,
+   digits, ``_``, ``-`` and ``.``, not used before);
+2. waits for ``NAME.answer.json``, which appears whole, reads it and deletes it. Answers not fetched go after ten
+   minutes;
 3. may give up by creating an empty ``NAME.cancel``.
 
-``worker.alive.json`` (``{"pid": ..., "time": seconds since 1970, "protocol": 1, "device": ..., "state": ...}``) is renewed
-every second while the worker runs; when it is older than five seconds nobody is listening.
+``worker.alive.json`` (``{"pid": ..., "time": seconds since 1970, "protocol": 1, "device": ..., "state": ...}``) is
+renewed every second while the worker runs; when it is older than five seconds nobody is listening.
 
 Requests::
 
     {"protocol": 1, "request": "ping"}
     {"protocol": 1, "request": "status"}                          -> "status": the worker's
     {"protocol": 1, "request": "status", "session": NAME}         -> "status": the session's
-    {"protocol": 1, "request": "open", "session": NAME, "settings": {"space": "ACEScg", ...}, "frames": [[1001, 1100, 1]],
-     "exemplars": [{"path": "/abs/ref.png", "space": "", "frame": null}]}                   -> "generation"
-    {"protocol": 1, "request": "colour", "session": NAME, "frame": 1001, "plate": "/abs/plate.exr", "output": "/abs/out.exr"}
+    {"protocol": 1, "request": "open", "session": NAME, "settings": {"space": "ACEScg", ...},
+     "frames": [[1001, 1100, 1]], "exemplars": [{"path": "/abs/ref.png", "space": "", "frame": null}]}                   -> "generation"
+    {"protocol": 1, "request": "colour", "session": NAME, "frame": 1001, "plate": "/abs/plate.exr",
+     "output": "/abs/out.exr"}
     {"protocol": 1, "request": "supply", "session": NAME, "frame": 1001, "plate": "/abs/plate.exr"}
 
-``open`` takes the settings of `colormnet_host.job.SessionSettings`; without "exemplars" it keeps the session's. ``colour``
-and ``supply`` may name a "generation"; without, the session's newest is meant. All paths are absolute and taken literally.
+``open`` takes the settings of `colormnet_host.job.SessionSettings`; without "exemplars" it keeps the session's.
+``colour`` and ``supply`` may name a "generation"; without, the session's newest is meant. All paths are absolute and
+taken literally.
 
 Answers: ``{"protocol": 1, "ok": true, ...}`` with what the request gives ("output", "confidence", "low_confidence",
 "cached" for colour), or ``{"protocol": 1, "ok": false, "code": ..., "message": a sentence for the artist}``. Codes:

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from colormnet_host.protocol import Buffer, Pixels
 
 from ..errors import InputError
+from ..media import images
+from ..media.atomic import prepare_folder, refuse_overwrite
 from ..media.frames import (
     CHROMA_A,
     CHROMA_B,
     CONFIDENCE,
     ColourHint,
-    FrameSource,
+    MediaInfo,
     PlateFrame,
     SinkSettings,
-    open_sink,
-    open_source,
 )
 from .planes import Plane
 from .requests import ShotSettings
@@ -37,7 +37,7 @@ class Picture:
     pixel_aspect: float
     hint: ColourHint | None
     alpha: NDArray[np.generic] | None = None  # (H, W) in the buffer's own type
-    source: FrameSource | None = field(default=None, repr=False)
+    info: MediaInfo | None = field(default=None, repr=False)
     frame: PlateFrame | None = field(default=None, repr=False)
 
 
@@ -85,17 +85,11 @@ def into_buffer(layout: Pixels, pixels: Plane, alpha: NDArray[np.generic] | None
 
 
 def read_picture(path: Path) -> Picture:
-    """A picture file, its path taken literally. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path} is not there or is not a file; check the path.")
-    source = open_source(path)
-    try:
-        if len(source.frames) != 1:
-            raise InputError(f"{path} holds {len(source.frames)} pictures; give a file with one.")
-        frame = source.read(source.frames[0])
-    finally:
-        source.close()
-    return Picture(frame.pixels, source.info.pixel_aspect, source.info.hint, None, source, frame)
+    """A picture file, its path taken literally (never as a pattern). Raises InputError."""
+    picture = images.read_picture(path)
+    frame = images.to_frame(picture, 1, picture.data)
+    info = images.picture_info(picture, str(path), "still", picture.data)
+    return Picture(frame.pixels, info.pixel_aspect, info.hint, None, info, frame)
 
 
 def sink_settings(settings: ShotSettings) -> SinkSettings:
@@ -108,7 +102,10 @@ def write_picture(
     picture: Picture, output: Path, settings: ShotSettings, pixels: Plane, layers: Mapping[str, Plane]
 ) -> None:
     """Write a coloured picture beside everything else its plate holds. Raises InputError; whole or not at all."""
-    if picture.source is None or picture.frame is None:
+    if picture.info is None or picture.frame is None:
         raise InputError(f"{output} cannot be written from a buffer; send the plate as a file.")
-    with open_sink(output, picture.source, sink_settings(settings)) as sink:
-        sink.write(picture.frame, pixels if settings.picture else None, layers)
+    refuse_overwrite([output], [Path(picture.info.name)])
+    prepare_folder(output.parent, output.name)
+    images.write_image_frame(
+        output, picture.frame, pixels if settings.picture else None, layers, sink_settings(settings), picture.info
+    )

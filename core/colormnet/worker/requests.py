@@ -42,7 +42,7 @@ class ShotSettings:
     top_k: int | None = None
 
     def memory(self, default: "MemorySettings") -> "MemorySettings | None":
-        """The memory settings: the model's own with what was given put in; None where nothing was. Raises InputError."""
+        """The model's memory settings with what was given put in; None where nothing was. Raises InputError."""
         from dataclasses import replace
 
         names = ("every", "working_frames", "kept_frames", "prototypes", "long_term_tokens", "top_k")

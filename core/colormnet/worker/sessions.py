@@ -277,8 +277,18 @@ class Session:
             else:
                 digests.append(digest)
         if missing:
-            raise NeedFrames(missing)
+            raise NeedFrames(missing, self._other_size(shot, missing))
         return shot.names(shot.recipe, digests)
+
+    def _other_size(self, shot: Shot, missing: Sequence[int]) -> str:
+        """A hint where frames are missing only because they came in another size."""
+        for (_, geometry), other in self._shots.items():
+            if geometry != shot.geometry and any(self.plates(other).digest(frame) for frame in missing):
+                return (
+                    f" They came as {geometry.width}x{geometry.height}, this frame is {shot.geometry.width}x"
+                    f"{shot.geometry.height}: all frames of a shot must have one size (bake without autocrop)."
+                )
+        return ""
 
     def luminance(self, shot: Shot) -> Callable[[int], tuple[str, Plane]]:
         """A function from place to digest and plane of that frame's luminance; it raises NeedFrames."""

@@ -54,7 +54,7 @@ class Definition:
 
     @staticmethod
     def make(settings: ShotSettings, frames: tuple[int, ...], exemplars: tuple[StoredExemplar, ...]) -> "Definition":
-        """A definition under its name. Raises InputError where an exemplar is declared for a frame that is not there."""
+        """A definition under its name. Raises InputError for an exemplar of a frame that is not there."""
         for exemplar in exemplars:
             if exemplar.frame is not None and exemplar.frame not in frames:
                 raise InputError(
