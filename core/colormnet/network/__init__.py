@@ -1,0 +1,1 @@
+"""What the paper calls ColorMNet: modules without state across frames."""

@@ -1,0 +1,127 @@
+"""Where and in which precision the network runs, and how large a frame fits there."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+
+from colormnet.errors import DeviceError, InputError, OutOfMemoryError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
+
+_DTYPES = {
+    "auto": torch.float32,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+
+
+def available_devices() -> list[str]:
+    """Names that `choose_device` accepts on this machine."""
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def describe_devices() -> str:
+    """The devices here in plain words, for messages and `doctor`."""
+    parts = []
+    for name in available_devices():
+        parts.append(f"{name} ({torch.cuda.get_device_name(name)})" if name.startswith("cuda") else name)
+    return ", ".join(parts)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device for a name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises DeviceError naming what is there when the device is absent, InputError when the name means nothing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}; this machine has: {describe_devices()}") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device {name!r} is not supported; this machine has: {describe_devices()}")
+    here = available_devices()
+    full = "cuda:0" if name == "cuda" else name
+    if device.type != "cpu" and full not in here:
+        raise DeviceError(f"device {name!r} is not available; this machine has: {describe_devices()}")
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The number format for a precision. ``auto`` is float32, the only one whose output was checked on every device.
+
+    Raises InputError for an unknown precision, DeviceError for one the device cannot compute in.
+    """
+    if precision not in _DTYPES:
+        raise InputError(f"unknown precision {precision!r}: choose {', '.join(_DTYPES)}")
+    dtype = _DTYPES[precision]
+    if device.type == "mps" and dtype == torch.float64:
+        raise DeviceError("float64 does not exist on mps devices; use --device cpu or another precision")
+    return dtype
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run could have on a device: what is free, and on CUDA what this process holds already."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device))
+    if sys.platform.startswith("linux"):
+        available = 0
+        with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
+            available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        limits = [limit for limit in (_cgroup_free(), available) if limit]
+        if limits:
+            return min(limits)
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return 4 * 2**30
+
+
+def _cgroup_free() -> int | None:
+    """Bytes left under a container's memory limit, or None where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        with open("/sys/fs/cgroup/memory.max") as stream:
+            limit = stream.read().strip()
+        if limit != "max":
+            with open("/sys/fs/cgroup/memory.current") as stream:
+                return max(0, int(limit) - int(stream.read()))
+    return None
+
+
+@contextlib.contextmanager
+def device_errors(
+    device: torch.device, height: int, width: int, suggest: Callable[[], int | None]
+) -> Iterator[None]:
+    """Turn a failure of the device inside the block into an `OutOfMemoryError` or `DeviceError`.
+
+    ``suggest`` is asked for the short side, in pixels, of a working size that would fit, if there is one.
+    """
+    try:
+        yield
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(device, height, width, suggest()) from error
+    except RuntimeError as error:
+        text = str(error)
+        if "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text:
+            raise _out_of_memory(device, height, width, suggest()) from error
+        if "CUDA error" in text or "CUDNN" in text:
+            first = text.splitlines()[0]
+            raise DeviceError(f"the device {device} failed ({first}); run again, or use --device cpu") from error
+        raise
+
+
+def _out_of_memory(device: torch.device, height: int, width: int, suggestion: int | None) -> OutOfMemoryError:
+    advice = f"use --working-size {suggestion}" if suggestion else "use a smaller --working-size or --device cpu"
+    return OutOfMemoryError(f"{device} ran out of memory at {width}x{height}; {advice}")
