@@ -201,7 +201,8 @@ def _append(
             "recordFrame": int(temporary.GetStartFrame() or 0),
             "mediaType": 1,
         }
-        pool.AppendToTimeline([info])  # type: ignore[arg-type]  # a bare dict can freeze Resolve
+        # Always a list: a bare dict can freeze Resolve. (The stub knows single items only.)
+        pool.AppendToTimeline([info])  # type: ignore[arg-type]
         items = [item for item in temporary.GetItemListInTrack("video", 1) or [] if item is not None]
         if len(items) != 1:
             raise PassError(

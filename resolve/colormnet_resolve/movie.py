@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from typing import List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from .errors import Cancelled, PassError
 from .progress import Reporter
@@ -22,24 +22,29 @@ class Encoder:
     def __init__(self, python: Optional[str] = None) -> None:
         self._python = python
 
-    def _interpreter(self) -> str:
-        if self._python:
-            return self._python
+    def _environment(self) -> Tuple[str, Dict[str, str]]:
+        """(interpreter, environment without the host's own Python and libraries)."""
         from colormnet_host import launcher
 
-        return launcher.engine_python()
+        try:
+            python = self._python or launcher.find_python()[0]
+        except launcher.WorkerUnavailable as error:
+            raise PassError(str(error), 4) from error
+        return python, launcher.clean_environment(dict(os.environ), launcher.host_folder())
 
     def encode(
         self, pattern: str, first: int, count: int, movie: str, codec: str, rate: str, reporter: Reporter
     ) -> None:
         """Write ``movie`` whole or not at all; raises PassError with ffmpeg's reason, Cancelled."""
         reporter.stage("Writing {0}".format(os.path.basename(movie)))
-        command: List[str] = [self._interpreter(), SCRIPT, pattern, str(first), str(count), movie, codec, rate]
+        python, environment = self._environment()
+        command: List[str] = [python, SCRIPT, pattern, str(first), str(count), movie, codec, rate]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            env=environment,
             creationflags=quiet_flags(),
         )
         try:

@@ -4,7 +4,8 @@ import os
 import sys
 
 # Written by `install.py host resolve`; `__file__` does not exist when Resolve runs a script from its menu.
-HOME = os.environ.get("COLORMNET_PLUGIN_HOME") or r"@COLORMNET_HOME@"
+HOME = r"@COLORMNET_HOME@"
+PYTHON = r"@COLORMNET_PYTHON@"
 
 
 def _main():
@@ -22,6 +23,8 @@ def _main():
     for folder in folders:
         if folder not in sys.path:
             sys.path.insert(0, folder)
+    if os.path.isfile(PYTHON):
+        os.environ.setdefault("COLORMNET_PYTHON", PYTHON)  # the engine's, never Resolve's own
     from colormnet_resolve import menu
 
     menu.run(globals())
