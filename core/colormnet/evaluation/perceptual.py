@@ -124,7 +124,7 @@ class VideoFeatures:
         import torch
 
         try:
-            self._network = torch.jit.load(str(file), map_location="cpu").eval()
+            self._network = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
             raise WeightsError(f"{file} is not a TorchScript file of I3D, which FVD needs; put {I3D} there.") from error
         self._file = file

@@ -8,7 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from colormnet.evaluation.ablation import FULL, Ablation
 from colormnet.evaluation.scores import ClipScores, SetScores
+from colormnet.evaluation.table3 import Table3
 
 # Okabe and Ito's palette: told apart by the colour-blind too. The baselines keep theirs from report to report.
 _BASELINES = {"grey": "#8a8a8a", "copy": "#e69f00", "flow": "#0072b2"}
@@ -102,5 +104,58 @@ def set_quarters(sets: Mapping[str, SetScores]) -> str:
     axes.set_ylim(bottom=max(0.0, np.floor(lowest - 3.0)))
     axes.set(ylabel="true PSNR (dB, axis cut)")
     figure.legend(loc="upper center", ncols=max(1, len(measured)), frameon=False, bbox_to_anchor=(0.5, 1.04))
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    return _svg(figure)
+
+
+def ablation_bars(ablation: Ablation) -> str:
+    """True PSNR of every variant: the mean over the seeds, its spread, and each seed as a dot."""
+    rows = ablation.rows
+    figure = Figure(figsize=(9.0, 3.8))
+    (axes,) = _axes(figure, 1, 1)
+    at = np.arange(len(rows))
+    axes.bar(
+        at,
+        [row.psnr for row in rows],
+        0.6,
+        yerr=[row.psnr_spread for row in rows],
+        capsize=4,
+        color=["#009e73" if row.variant == FULL else "#9db4c9" for row in rows],
+        label="mean and standard deviation over seeds",
+    )
+    for place, row in enumerate(rows):
+        axes.plot([place] * len(row.seeds), [run.psnr for run in row.seeds], "o", color="#1c2330", markersize=3)
+    axes.axhline(ablation.grey, color="#8a8a8a", linestyle="--", linewidth=1.0)
+    axes.annotate("left grey", (len(rows) - 0.5, ablation.grey), ha="right", va="bottom", fontsize=8, color="#5b6675")
+    values = [ablation.grey, *(run.psnr for row in rows for run in row.seeds)]
+    margin = max(0.3, 0.15 * (max(values) - min(values)))
+    axes.set_ylim(min(values) - margin, max(values) + margin)
+    axes.set_xticks(at, [row.variant for row in rows], fontsize=8)
+    axes.set(ylabel="true PSNR (dB, axis cut)")
+    figure.tight_layout()
+    return _svg(figure)
+
+
+def table3_curves(table: Table3) -> str:
+    """Time a frame and memory held against the frame, stacking and MFP; the rows of the table as dots."""
+    figure = Figure(figsize=(9.0, 3.6))
+    left, right = _axes(figure, 1, 2)
+    palette = {"stacking": "#d55e00", "mfp": "#009e73"}
+    for name, steps in table.steps.items():
+        coloured = steps[1:]
+        frames = [step.frame for step in coloured]
+        left.plot(frames, [1000 * step.seconds for step in coloured], color=palette[name], linewidth=0.6, alpha=0.45)
+        rows = [row for row in table.rows if row.propagation == name]
+        lengths = [row.length for row in rows]
+        left.plot(lengths, [1000 * row.seconds_per_frame for row in rows], "o-", color=palette[name], label=name)
+        right.plot([step.frame for step in steps], [step.memory_bytes / 2**20 for step in steps], color=palette[name])
+        right.plot(lengths, [row.memory_bytes / 2**20 for row in rows], "o", color=palette[name])
+    # One slow frame on a busy machine must not flatten everything else.
+    times = [1000 * step.seconds for steps in table.steps.values() for step in steps[1:]]
+    left.set_ylim(0.0, 1.2 * float(np.percentile(times, 99)))
+    right.set_ylim(bottom=0.0)
+    left.set(xlabel="clip length (frames)", ylabel="ms a frame: mean over the clip")
+    right.set(xlabel="clip length (frames)", ylabel="memory held (MiB)")
+    figure.legend(loc="upper center", ncols=2, frameon=False, bbox_to_anchor=(0.5, 1.03))
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     return _svg(figure)

@@ -130,7 +130,7 @@ def render(evaluation: Evaluation, run: Mapping[str, Any]) -> str:
         if isinstance(value, NotComputed):
             missing.setdefault(value.reason, []).append(column.title)
     return (
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render(
             settings=evaluation.settings,
@@ -154,7 +154,8 @@ def render(evaluation: Evaluation, run: Mapping[str, Any]) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The package's templates; everything that is filled in is escaped."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("colormnet.evaluation", ""),
         autoescape=True,
