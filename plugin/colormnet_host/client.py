@@ -29,7 +29,8 @@ What holds whatever happens:
 - The same request again is answered from the cache. Changed exemplars or settings start a new generation by themselves;
   going back to the former ones finds the former results again.
 - An output file appears whole or not at all. The plate is never written.
-- If the worker dies, the client starts it again (with back-off) and repeats what was under way; the worker goes on from its newest snapshot.
+- If the worker dies, the client starts it again (with back-off) and repeats what was under way; the worker goes on
+  from its newest snapshot.
 - ``cancel``: any callable returning True, asked about ten times a second; or a progress callback returning False.
   The call raises :class:`Cancelled`; the session stays usable.
 """

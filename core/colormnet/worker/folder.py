@@ -18,7 +18,7 @@ Requests::
     {"protocol": 1, "request": "status"}                          -> "status": the worker's
     {"protocol": 1, "request": "status", "session": NAME}         -> "status": the session's
     {"protocol": 1, "request": "open", "session": NAME, "settings": {"space": "ACEScg", ...},
-     "frames": [[1001, 1100, 1]], "exemplars": [{"path": "/abs/ref.png", "space": "", "frame": null}]}                   -> "generation"
+     "frames": [[1001, 1100, 1]], "exemplars": [{"path": "/abs/ref.png", "space": "", "frame": null}]}  -> "generation"
     {"protocol": 1, "request": "colour", "session": NAME, "frame": 1001, "plate": "/abs/plate.exr",
      "output": "/abs/out.exr"}
     {"protocol": 1, "request": "supply", "session": NAME, "frame": 1001, "plate": "/abs/plate.exr"}

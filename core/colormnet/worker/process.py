@@ -93,6 +93,8 @@ def run(job: WorkerJob) -> int:
 class AlreadyRunning(InputError):
     """Another worker holds the lock."""
 
+    exit_code = 75  # `colormnet_host.launcher.ALREADY_RUNNING`: the launcher waits for the other one
+
 
 def _point_to(job: WorkerJob, device: str) -> int:
     """Leave the word that the worker of ``device`` is the one that was asked for."""

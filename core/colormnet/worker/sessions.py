@@ -255,7 +255,7 @@ class Session:
             else:
                 own[frame] = plane
         if missing:
-            raise NeedFrames(missing)
+            raise NeedFrames(missing, self._other_size(shot, missing))
         shot.settle(self.key, model, own)
 
     def names(self, shot: Shot, place: int) -> Sequence[str]:

@@ -1,0 +1,56 @@
+"""Workers and plates for the tests below; the same file serves tests/unit/worker and tests/unit/host_client."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+RIG = Path(__file__).parents[2] / "end_to_end" / "worker" / "rig.py"
+
+
+def _rig():
+    if "worker_rig" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("worker_rig", RIG)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["worker_rig"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["worker_rig"]
+
+
+@pytest.fixture(scope="session")
+def rig():
+    return _rig()
+
+
+@pytest.fixture(scope="session")
+def fork_server(rig):
+    server = rig.ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A place of its own for a worker; also for the launchers of this process."""
+    monkeypatch.setenv("COLORMNET_RUNTIME", str(tmp_path / "w" / "run"))
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def launcher(rig, fork_server, places):
+    """Starts workers quickly; none is left when the test ends."""
+    found = rig.ForkLauncher(fork_server, places)
+    yield found
+    for pid in fork_server.alive():
+        os.kill(pid, 9)
+
+
+@pytest.fixture(scope="session")
+def shot(rig, tmp_path_factory):
+    """Twelve plates, an exemplar, and what `colormnet colorize` makes of them."""
+    folder = tmp_path_factory.mktemp("shot")
+    plates, exemplar = rig.make_plates(folder / "plates", 12)
+    spec = rig.ExemplarSpec(str(exemplar), None, 1001)
+    return plates, exemplar, rig.straight_run(plates, (spec,), folder / "straight")

@@ -1,0 +1,135 @@
+"""Workers without the seconds that importing torch takes: a process that has imported all, and forks one for each line.
+
+A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
+else. The parent runs no threads and computes nothing, so the child starts as a fresh interpreter would after its imports.
+
+A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "die"}; a line of output: the pid.
+"die": {"stage": name, "count": n, "delay": seconds} makes the worker kill itself (SIGKILL) the n-th time it is there.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import cv2  # noqa: F401
+import OpenImageIO  # noqa: F401
+import torch
+
+import colormnet.session
+from colormnet.worker import chain, connection, pictures, process, sessions, store, tasks
+from colormnet.worker.limits import WorkerLimits, WorkerPlaces
+
+
+class Dying:
+    """Kills this process at its appointed place."""
+
+    def __init__(self, stage: str, count: int, delay: float) -> None:
+        self.stage, self.count, self.delay = stage, count, delay
+        self._lock = threading.Lock()
+
+    def at(self, stage: str) -> None:
+        if stage != self.stage:
+            return
+        with self._lock:
+            self.count -= 1
+            if self.count != 0:
+                return
+        if self.delay:
+            threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, owner: object, name: str, stage: str) -> None:
+        """Be at ``<stage>`` before and ``<stage> done`` after each call of ``owner.name``."""
+        inner = getattr(owner, name)
+
+        def outer(*given, **named):
+            self.at(stage)
+            result = inner(*given, **named)
+            self.at(f"{stage} done")
+            return result
+
+        setattr(owner, name, outer)
+
+
+def arm(plan: dict) -> None:
+    dying = Dying(plan["stage"], plan["count"], plan.get("delay", 0.0))
+    dying.around(connection.protocol, "admit", "hello")
+    dying.around(sessions.Session, "define", "define")
+    dying.around(pictures, "read_picture", "decode")
+    tasks.read_picture = pictures.read_picture
+    dying.around(sessions.Plates, "put", "keep plate")
+    dying.around(colormnet.session, "load_model", "load weights")
+    dying.around(chain.Engine, "_frame_keys", "encode")
+    dying.around(chain, "step_session", "step")
+    dying.around(chain.Engine, "_keep_result", "keep result")
+    dying.around(chain.Engine, "_save", "snapshot")
+    dying.around(store, "_digest", "before rename")
+    dying.around(store.os, "replace", "rename")
+    dying.around(tasks, "write_picture", "write picture")
+    dying.around(connection.Connection, "answer", "answer")
+
+
+STAGES = [
+    *("hello", "decode", "decode done", "keep plate", "keep plate done", "load weights", "encode", "encode done"),
+    *("step", "step done", "keep result", "keep result done", "snapshot", "snapshot done", "before rename"),
+    *("before rename done", "rename", "rename done", "write picture", "write picture done", "answer", "answer done"),
+]
+
+
+def serve(asked: dict) -> int:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    errors = os.open(asked["errors"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(null, 1)
+    os.dup2(errors, 2)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if asked.get("file_bytes"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
+    if asked.get("address_space"):
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        limit = used + asked["address_space"]
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if asked.get("die"):
+        arm(asked["die"])
+    runtime, cache = Path(asked["runtime"]), Path(asked["cache"])
+    job = process.WorkerJob(
+        asked["device"],
+        WorkerPlaces(runtime, cache, cache / "worker.log"),
+        WorkerLimits(**asked.get("limits", {})),
+        parent=asked.get("parent"),
+    )
+    try:
+        return process.run(job)
+    except process.AlreadyRunning:
+        return process.AlreadyRunning.exit_code
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
+    print("ready", flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = serve(json.loads(line))
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
