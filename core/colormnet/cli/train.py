@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ class Preset(str, Enum):
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run found there goes on.")],
     clips: Annotated[
-        list[Path] | None, typer.Option(help="Colour clips: movies, or folders of them. Repeatable.")
+        list[Path] | None, typer.Option(help="Colour movies, or folders of them. Repeatable.")
     ] = None,
     photos: Annotated[
         list[Path] | None, typer.Option(help="Colour photographs: tar shards, or folders. Repeatable.")
@@ -35,10 +35,10 @@ def train(
     ] = Preset.lite,
     network: Annotated[
         str,
-        typer.Option(help="lite, released, or a variant of the paper's Table 2 (small-NAME: small enough for a CPU)."),
+        typer.Option(help="lite, released, or a variant of the paper's Table 2 (small-NAME: for a CPU)."),
     ] = "lite",
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from; default: the pretrained backbone.")
+        Path | None, typer.Option(help="Checkpoint to start from, else the pretrained backbone.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(help="Sequences a step.")] = None,
@@ -54,7 +54,7 @@ def train(
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     stop_after: Annotated[
-        int | None, typer.Option(help="Stop after so many steps of this call; the run can go on.")
+        int | None, typer.Option(help="Stop after so many steps; the run can go on.")
     ] = None,
 ) -> None:
     """Train a network. Interrupt it whenever you like: the same command goes on and ends with the same weights."""
@@ -76,7 +76,7 @@ def train(
         chosen = settings.paper(chosen)
     elif network != "lite":
         chosen = replace(chosen, size=224, loss="l1", backbone_rate=1.0, frozen_stages=0)
-    given = {
+    given: dict[str, Any] = {
         "steps": steps,
         "batch": batch,
         "frames": frames,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def restore(folder: Path, state: RunState, settings_hash: str) -> bool:
         return False
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} is damaged and cannot be resumed: delete it to start the run again.") from error
     if content["settings"] != settings_hash:
         raise WeightsError(f"{path} belongs to a run with other settings: choose another --out or repeat the settings.")

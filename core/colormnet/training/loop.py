@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ class Progress:
     steps: int
     loss: float
     seconds: float
+
+
+class _Batch(NamedTuple):
+    luminance: Tensor  # (B, T, 1, S, S)
+    chroma: Tensor  # (B, T, 2, S, S)
+    worn: Tensor  # (B, 2, S, S)
+    foreign: bool
 
 
 def settings_hash(settings: TrainingSettings) -> str:
@@ -84,7 +91,7 @@ def train(
         The exported weights, ``out/weights.safetensors`` (the average where one is kept).
 
     Raises:
-        InterruptedRun: stopped by a signal; the state is saved and the same call goes on.
+        InterruptedRun: stopped by a signal or by ``stop_after``; the state is saved and the same call goes on.
         WeightsError: the folder holds a run with other settings.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -106,10 +113,10 @@ def train(
         ahead = [pool.submit(_batch, maker, settings, step) for step in range(state.step, min(end, state.step + 2))]
         while state.step < end and not stopping.asked:
             started = time.perf_counter()
-            luminance, chroma, foreign = ahead.pop(0).result()
+            batch = ahead.pop(0).result()
             if state.step + 2 < end:
                 ahead.append(pool.submit(_batch, maker, settings, state.step + 2))
-            loss = _step(state, settings, luminance.to(device), chroma.to(device), foreign)
+            loss = _step(state, settings, batch, device)
             state.step += 1
             seconds = time.perf_counter() - started
             curve.write(json.dumps({"step": state.step, "loss": round(loss, 6), "seconds": round(seconds, 3)}) + "\n")
@@ -123,7 +130,7 @@ def train(
         for waiting in ahead:
             waiting.cancel()
     _save(settings, state, identity, target)
-    if stopping.asked:
+    if state.step < settings.steps:
         raise InterruptedRun(f"Training stopped at step {state.step} of {settings.steps}; the same command goes on.")
     return target
 
@@ -172,23 +179,32 @@ def _rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * rise * 0.5 * (1 + float(np.cos(np.pi * step / settings.steps)))
 
 
-def _batch(maker: SequenceMaker, settings: TrainingSettings, step: int) -> tuple[Tensor, Tensor, bool]:
+def _batch(maker: SequenceMaker, settings: TrainingSettings, step: int) -> _Batch:
     foreign = bool(np.random.default_rng([settings.seed, step]).random() < settings.foreign_share)
     drawn = [maker.draw(step, place, foreign) for place in range(settings.batch)]
-    luminance = torch.from_numpy(np.stack([d.luminance for d in drawn]))
-    chroma = torch.from_numpy(np.stack([d.chroma for d in drawn]))
-    return luminance, chroma, foreign
+    return _Batch(
+        torch.from_numpy(np.stack([d.luminance for d in drawn])),
+        torch.from_numpy(np.stack([d.chroma for d in drawn])),
+        torch.from_numpy(np.stack([d.worn for d in drawn])),
+        foreign,
+    )
 
 
-def _step(
-    state: checkpoints.RunState, settings: TrainingSettings, luminance: Tensor, chroma: Tensor, foreign: bool
-) -> float:
+def _step(state: checkpoints.RunState, settings: TrainingSettings, batch: _Batch, device: str) -> float:
+    luminance, chroma, worn = (plane.to(device) for plane in batch[:3])
     for group in state.optimizer.param_groups:
         group["lr"] = _rate(settings, state.step) * group["scale"]
     with torch.autocast(luminance.device.type, torch.bfloat16, enabled=settings.bfloat16):
         rules = memory_settings(settings.network)
         predictions = unroll(
-            state.network, luminance, chroma, foreign, settings.memory_every, settings.top_k, rules.propagation
+            state.network,
+            luminance,
+            chroma,
+            worn,
+            batch.foreign,
+            settings.memory_every,
+            settings.top_k,
+            rules.propagation,
         )
         measure = losses.l1 if settings.loss == "l1" else losses.lite
         loss = torch.stack([measure(p, chroma[:, t + 1]) for t, p in enumerate(predictions)]).mean()

@@ -28,7 +28,7 @@ def lite(prediction: Prediction, truth: Tensor) -> Tensor:
         if candidate is not None:
             loss = loss + weight * _CANDIDATE * (candidate.float() - truth4).abs().mean()
     if prediction.local is not None:
-        loss = loss + _CANDIDATE * (prediction.local.float() - truth).abs().mean()
+        loss = loss + _CANDIDATE * (prediction.local.float() - F.pixel_unshuffle(truth4, 2)).abs().mean()
     if prediction.certainty is not None:
         wrong = F.avg_pool2d(error.detach().norm(dim=1, keepdim=True), 4)
         target = _CERTAIN / (_CERTAIN + wrong)

@@ -23,10 +23,12 @@ class Sequence:
     Attributes:
         luminance: (T, 1, S, S).
         chroma: (T, 2, S, S).
+        worn: (2, S, S): frame 0's chroma as a long run might have carried it there: blurred, faded, smeared, tinted.
     """
 
     luminance: Array
     chroma: Array
+    worn: Array
 
 
 class SequenceMaker:
@@ -100,8 +102,8 @@ class SequenceMaker:
         if rng.random() < 0.5:
             stack = stack[:, :, ::-1]
         lab = np.stack([cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2LAB) for f in stack]).transpose(0, 3, 1, 2)
-        luminance: Array = lab[:, :1] / 50 - 1
-        chroma: Array = lab[:, 1:] / 110
+        luminance: Array = (lab[:, :1] / 50 - 1).astype(np.float32)
+        chroma: Array = (lab[:, 1:] / 110).astype(np.float32)
         if rng.random() < 0.5:
             gamma = np.float32(rng.uniform(0.7, 1.4))
             luminance = (2 * ((luminance + 1) / 2).clip(0, 1) ** gamma - 1).astype(np.float32)
@@ -112,7 +114,9 @@ class SequenceMaker:
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
             chroma = np.einsum("ij,tjhw->tihw", turn, chroma)
             chroma = chroma * np.float32(rng.uniform(0.6, 1.4))
-        return Sequence(luminance.astype(np.float32), np.ascontiguousarray(chroma, np.float32))
+        chroma = np.ascontiguousarray(chroma, np.float32)
+        worn = _wear(rng, chroma[0]) if rng.random() < self._settings.wear_share else chroma[0]
+        return Sequence(luminance.astype(np.float32), chroma, worn)
 
 
 class _Layer:
@@ -159,6 +163,30 @@ class _Layer:
         half = np.float32(self._mask.shape[0] / 2)
         mask = cv2.remap(self._mask, (u + half).astype(np.float32), (v + half).astype(np.float32), cv2.INTER_LINEAR)
         return picture, mask
+
+
+def _wear(rng: np.random.Generator, chroma: Array) -> Array:
+    """What many steps of propagation do to a frame's chroma (2, S, S): short sequences cannot show it otherwise."""
+    side = chroma.shape[-1]
+    strength = rng.random()
+    worn = chroma.transpose(1, 2, 0)
+    sigma = 4 * strength * rng.random()
+    if sigma > 0.3:
+        worn = cv2.GaussianBlur(worn, (0, 0), sigma)
+    for _ in range(int(rng.integers(0, 4))):  # colour left behind by what moved away
+        size = int(side * rng.uniform(0.1, 0.4))
+        mask = np.zeros((side, side), np.float32)
+        top, left = rng.integers(0, side - size, 2)
+        mask[top : top + size, left : left + size] = _blob(rng, size)
+        shift = rng.integers(-side // 4, side // 4 + 1, 2)
+        worn = worn + mask[..., None] * (np.roll(worn, tuple(shift), (0, 1)) - worn)
+    coarse = rng.normal(0, 3 * strength, (4, 4, 2)).astype(np.float32)
+    drift = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    worn = cv2.remap(worn, x + drift[..., 0], y + drift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    worn = worn * np.float32(rng.uniform(1 - 0.5 * strength, 1 + 0.1 * strength))
+    worn = worn + rng.normal(0, 0.02 * strength, 2).astype(np.float32)
+    return np.ascontiguousarray(worn.transpose(2, 0, 1), np.float32)
 
 
 def _blob(rng: np.random.Generator, side: int) -> Array:

@@ -25,12 +25,13 @@ class TrainingSettings:
         size: side of the square training crop in pixels, a multiple of the network's grid.
         learning_rate: of all parts but the backbone.
         backbone_rate: factor on the learning rate for the pretrained backbone (0 freezes it).
-        frozen_stages: first stages of lite's backbone that stay as they are (2: up to stride 4).
+        frozen_stages: first stages of lite's backbone that stay as they are (5: up to stride 16).
         decay: whether the rate falls to zero along a cosine (else it is constant).
         warm_up: steps over which the rate rises.
         photo_share: share of sequences made from photographs, in [0, 1].
         hue_share: share of sequences whose hue is rotated as a whole, so that colour must be copied, not guessed.
         foreign_share: share of steps whose exemplar is not a frame of the sequence.
+        wear_share: share of sequences whose first reference is worn as by a long run (see `sequences.Sequence.worn`).
         memory_every: every so many frames of a sequence are memorised.
         top_k: tokens per read, as in the memory's settings.
         loss: ``l1`` (the paper's) or ``lite`` (L1 and squared error on the result and on its candidates).
@@ -54,12 +55,13 @@ class TrainingSettings:
     size: int = 160
     learning_rate: float = 4e-4
     backbone_rate: float = 0.1
-    frozen_stages: int = 2
+    frozen_stages: int = 5
     decay: bool = True
     warm_up: int = 100
-    photo_share: float = 0.6
+    photo_share: float = 0.5
     hue_share: float = 0.5
     foreign_share: float = 0.25
+    wear_share: float = 0.6
     memory_every: int = 2
     top_k: int = 30
     loss: str = "lite"
@@ -105,5 +107,6 @@ def paper(settings: TrainingSettings) -> TrainingSettings:
         warm_up=1,
         loss="l1",
         hue_share=0.0,
+        wear_share=0.0,
         ema=0.0,
     )

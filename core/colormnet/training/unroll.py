@@ -17,13 +17,14 @@ class Prediction(NamedTuple):
     certainty: Tensor | None  # logits (B, 1, h, w), lite only
     memory: Tensor | None  # (B, 2, H/4, W/4) chroma as the memory read gives it, lite only
     guess: Tensor | None  # (B, 2, H/4, W/4), lite only
-    local: Tensor | None  # (B, 2, H, W) chroma as local attention gives it, lite only
+    local: Tensor | None  # (B, 8, H/8, W/8) chroma as local attention gives it, folded 2x2, lite only
 
 
 def unroll(
     network: ColorNetwork,
     luminance: Tensor,
     chroma: Tensor,
+    worn: Tensor,
     foreign: bool,
     memory_every: int,
     top_k: int,
@@ -34,6 +35,7 @@ def unroll(
     Args:
         network: the network, in training mode.
         luminance: (B, T, 1, H, W); chroma: (B, T, 2, H, W) true planes, of which only frame 0's are used.
+        worn: (B, 2, H, W) frame 0's chroma as a long run would have carried it to here: what local attention sees.
         foreign: frame 0 is not a neighbour of frame 1: no local reference there, no hidden state.
         memory_every: every so many frames are memorised.
         top_k: tokens a read keeps.
@@ -49,15 +51,15 @@ def unroll(
     values = network.encode_value(keys[0], luminance[:, 0], chroma[:, 0], hidden, deep=not foreign)
     hidden = hidden if foreign else values.hidden
     bank = [(keys[0], values.value)]
-    reference = None if foreign else _detached(network.reference(keys[0], luminance[:, 0], chroma[:, 0], values))
+    reference = None if foreign else _detached(network.reference(keys[0], luminance[:, 0], worn, values))
     predictions = []
     for t in range(1, count):
         local = None if reference is None else network.read_locally(keys[t], luminance[:, t], reference)
         readout = _read(keys[t], bank, top_k)
         memorise = (propagation != "mfp" or t % memory_every == 0) and t < count - 1
         if isinstance(network, Lite):
-            planes, certainty, (memory, guess, carried) = network.compose(keys[t], luminance[:, t], readout, local)
-            prediction = Prediction(planes, certainty, memory, guess, None if local is None else carried)
+            planes, certainty, (memory, guess, read) = network.compose(keys[t], luminance[:, t], readout, local)
+            prediction = Prediction(planes, certainty, memory, guess, None if local is None else read)
         else:
             decoded = network.decode(keys[t], luminance[:, t], readout, local, hidden, update_hidden=not memorise)
             hidden = decoded.hidden

@@ -1,0 +1,47 @@
+"""Dense motion between two frames' luminance: DIS optical flow (OpenCV), and what local attention makes of it."""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def backward_flow(luminance: Tensor, earlier: Tensor) -> Tensor:
+    """Where each pixel of a frame was in an earlier frame.
+
+    Args:
+        luminance, earlier: (B, 1, H, W) network units.
+
+    Returns:
+        (B, 2, H, W) displacement (dx, dy) in pixels, on the device and in the dtype of ``luminance``. No gradient.
+        Computed on the CPU; the same planes give the same flow whatever the machine's core count.
+    """
+    now, then = _bytes(luminance), _bytes(earlier)
+    # DIS splits the picture by the number of threads, and its result with it.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        flows = [dis.calc(a, b, None) for a, b in zip(now, then, strict=True)]
+    finally:
+        cv2.setNumThreads(threads)
+    stacked = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
+    return stacked.to(luminance.device, luminance.dtype)
+
+
+def warp(plane: Tensor, flow: Tensor) -> Tensor:
+    """``plane`` (B, C, H, W) seen at ``flow`` (B, 2, H, W; dx, dy in pixels): bilinear, edges repeated."""
+    height, width = plane.shape[-2:]
+    y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
+    x = torch.arange(width, device=flow.device, dtype=torch.float32)
+    # grid_sample wants (-1, 1) between the outer edges of the outer pixels.
+    grid_x = (2 * (x + flow[:, 0].float()) + 1) / width - 1
+    grid_y = (2 * (y + flow[:, 1].float()) + 1) / height - 1
+    grid = torch.stack((grid_x, grid_y), -1).to(plane.dtype)
+    return F.grid_sample(plane, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _bytes(luminance: Tensor) -> list[np.ndarray[tuple[int, int], np.dtype[np.uint8]]]:
+    scaled = ((luminance.detach().float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
+    return [plane.numpy() for plane in scaled[:, 0].cpu()]
