@@ -1,9 +1,9 @@
 """A run over memory frames alone, so that stretches of a shot can be coloured at once (farm mode *parallel*).
 
 ColorMNet's memory takes up one frame in ``every`` (the paper's gamma). The pre-pass shows a session only these frames
-and the one before each start, and keeps the session's state at every start. A stretch that begins there finds the tokens
-that an unbroken run would have made, except that each memory frame was coloured without its immediate neighbours: the
-result is near that of the unbroken run, not equal to it.
+and the one before each start, and keeps the session's state at every start. A stretch that begins there finds the
+tokens that an unbroken run would have made, except that each memory frame was coloured without its immediate
+neighbours: the result is near that of the unbroken run, not equal to it.
 """
 
 import threading

@@ -1,57 +1,17 @@
 """``colormnet colorize``: one shot from files to files."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
 from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
 
+from .choices import CodecChoice, OutputChoice, PixelChoice, PrecisionChoice
 from .progress import ReportStyle, show_plan, shown_as
+from .signals import stop_on_signals
 
 app = typer.Typer(pretty_exceptions_enable=False)
-
-
-class OutputChoice(str, Enum):
-    """What is written."""
-
-    colour = "colour"
-    chroma = "chroma"
-    both = "both"
-
-
-class PrecisionChoice(str, Enum):
-    """Number format of the network."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    float64 = "float64"
-
-
-class CodecChoice(str, Enum):
-    """Movie codecs."""
-
-    prores = "prores"
-    dnxhr = "dnxhr"
-    h264 = "h264"
-
-
-class PixelChoice(str, Enum):
-    """Pixel types of picture files."""
-
-    half = "half"
-    float = "float"
-    uint8 = "uint8"
-    uint10 = "uint10"
-    uint16 = "uint16"
 
 
 @app.command()
@@ -192,25 +152,3 @@ def colorize(
         typer.echo(
             f"Least sure at frame {least} (confidence {result.confidence[least]:.2f}): an exemplar there helps most."
         )
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second SIGINT ends the program at once."""
-    stop = threading.Event()
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set() and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-        typer.echo("stopping after the frame in hand ...", err=True)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -28,7 +28,7 @@ def demo(
     from colormnet.demo import run_demo
     from colormnet.job import ColorizeJob, ExemplarSpec
 
-    from .colorize import stop_on_signals
+    from .signals import stop_on_signals
 
     with stop_on_signals() as stop, shown_as(ReportStyle.auto) as shown:
 
