@@ -168,7 +168,7 @@ class JobState:
     def drop_snapshots(self, keep: int) -> None:
         """Remove all but the newest ``keep``."""
         paths = list(self.snapshots().values())
-        for path in paths[: len(paths) - keep]:
+        for path in paths[: max(0, len(paths) - keep)]:
             path.unlink(missing_ok=True)
 
 
