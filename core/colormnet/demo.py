@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .colour.lab import display_to_lab, lab_to_display
 from .colour.spaces import ColourSpace, default_space
 from .errors import InputError
 from .job import ColorizeJob
-from .media.frames import SinkSettings, open_sink, open_source
+from .media.frames import PlateFrame, SinkSettings, open_sink, open_source
 from .pipeline import Progress, execute, planned
 
 Picture = NDArray[np.float32]
@@ -151,10 +152,9 @@ def _eight_bits(picture: Picture) -> Picture:
 
 def _write_side_by_side(movie: Path, plate: Path, triples: list[tuple[Picture, Picture, Picture]]) -> None:
     """The three versions beside each other, at 25 frames a second."""
-    from fractions import Fraction
-
     with open_source(plate) as source:
         settings = SinkSettings(codec="h264", audio=False, frame_rate=Fraction(25))
         with open_sink(movie, source, settings) as sink:
             for number, triple in zip(source.frames, triples, strict=True):
-                sink.write(source.read(number), np.hstack(triple))
+                wide = np.hstack(triple)
+                sink.write(PlateFrame(number, wide), wide)

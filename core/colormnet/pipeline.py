@@ -310,6 +310,7 @@ def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
     job, state = plan.job, plan.state
     with open_sink(job.output, plan.source, plan.sink_settings) as sink:
         finished = _finished_frames(plan, sink)
+        plan.notes.extend(getattr(sink, "notes", ()))
         for note in plan.notes:
             progress.note(note)
         progress.planned(plan)
@@ -342,16 +343,18 @@ def _finished_frames(plan: Plan, sink: FrameSink) -> set[int]:
     # Asked after looking: another task of this job that starts just now claims the folder before it writes.
     claimed = plan.state.identity() is not None
     if job.resume and claimed:
-        return {number for number in wanted if _is_recorded(plan, number) and sink.has(number)}
+        return {number for number in wanted if _is_recorded(plan, sink.path(number), number) and sink.has(number)}
     if there is not None:
         what = "--resume to go on, or " if claimed else ""
         raise InputError(f"{there} exists already; give {what}--overwrite to replace it, or choose another output.")
     return set()
 
 
-def _is_recorded(plan: Plan, number: int) -> bool:
+def _is_recorded(plan: Plan, path: Path, number: int) -> bool:
     record = plan.state.recorded(number)
-    return record is not None and record.fingerprint == fingerprint(plan.identity)
+    if record is None or record.fingerprint != fingerprint(plan.identity):
+        return False
+    return is_movie(plan.job.output) or (path.is_file() and path.stat().st_size == record.bytes)
 
 
 @dataclass(frozen=True)

@@ -614,12 +614,16 @@ class MovieSink:
         return said or "ffmpeg gave no reason"
 
     def suspend(self) -> None:
-        """Finish the open segment and keep all of them for a sink with ``resume``."""
+        """Finish the open segment and keep all of them for a sink with ``resume``.
+
+        An unfinished H.264 segment goes: its frames lean on each other, so cutting it early would change their pixels.
+        """
         if self._closed or self._finished:
             return
         self._closed = True
         try:
-            self._end_segment()
+            if self._codec != "h264":
+                self._end_segment()
         finally:
             self._drop_encoder()
             self._leave(remove=False)
