@@ -6,4 +6,6 @@ CREATE = "import colormnet_nuke.build; colormnet_nuke.build.create_from_selectio
 
 for place in ("Draw", "Color"):
     nuke.menu("Nodes").addMenu(place).addCommand("ColorMNet", CREATE, icon="ColorMNet.png")
-nuke.toolbar("Nodes").addCommand("ColorMNet", CREATE, icon="ColorMNet.png")
+toolbar = nuke.toolbar("Nodes")
+if toolbar is not None:
+    toolbar.addCommand("ColorMNet", CREATE, icon="ColorMNet.png")

@@ -30,7 +30,7 @@ def colorize(
 
     ``frames``: those to have ready afterwards, all of the node's range when None; whichever are asked for, their pixels
     are those of a run over the whole range. ``views``: all of the script's when None. Raises
-    :class:`colormnet_nuke.problems.Problem` (its ``exit_code`` is the command line's) and shows it on the node.
+    :class:`colormnet_nuke.problems.NodeError` (its ``exit_code`` is the command line's) and shows it on the node.
     """
     from .job import colorize as run
 

@@ -12,7 +12,7 @@ import nuke
 
 from . import cache, exr, names
 from .build import inner, set_optional
-from .problems import Problem, SetupProblem, Stopped
+from .problems import NodeError, SetupError, StoppedError
 
 WRITE_NAME = "colormnet_bake"
 TEMPORARY = (WRITE_NAME, "colormnet_bake_crop", "colormnet_bake_base", "colormnet_bake_fill")
@@ -102,15 +102,15 @@ def _execute(write: "nuke.Node", frames: Sequence[int], view: str, baked: Callab
     try:
         for first, last in _runs(frames):
             nuke.execute(write, first, last, 1, [view])
-    except (RuntimeError, nuke.CancelledError, Problem) as error:
+    except (RuntimeError, nuke.CancelledError, NodeError) as error:
         if raised:
             raise raised[0] from None
         text = " ".join(str(error).split())
         if "already executing" in text:
-            raise SetupProblem("Nuke is rendering something else; press Colorize when it has finished") from None
+            raise SetupError("Nuke is rendering something else; press Colorize when it has finished") from None
         if isinstance(error, nuke.CancelledError) or "cancel" in text.lower():
-            raise Stopped("Cancelled; Colorize goes on from here.") from None
-        raise SetupProblem("%s cannot be rendered: %s" % (what, text)) from None
+            raise StoppedError("Cancelled; Colorize goes on from here.") from None
+        raise SetupError("%s cannot be rendered: %s" % (what, text)) from None
     finally:
         nuke.removeAfterFrameRender(after_frame, nodeClass="Write")
 
@@ -133,8 +133,8 @@ def _runs(frames: Sequence[int]) -> "Iterator[Tuple[int, int]]":
 def _window(path: str, name: str) -> "exr.Header":
     try:
         return exr.read_header(path)
-    except (OSError, exr.BadFile) as error:
-        raise SetupProblem("%s: the baked file %s %s" % (name, path, error)) from None
+    except (OSError, exr.BadFileError) as error:
+        raise SetupError("%s: the baked file %s %s" % (name, path, error)) from None
 
 
 def plate(
@@ -142,7 +142,7 @@ def plate(
 ) -> None:
     """Bake plate frames of a view, telling ``done`` of each. ``box``: the data window of frames baked before, or "".
 
-    Raises Stopped when the artist cancels, SetupProblem where the tree has an error or the bounding box changes, and
+    Raises StoppedError when the artist cancels, SetupError where the tree has an error or the bounding box changes, and
     whatever ``done`` raises.
     """
     name, first_box = group.fullName(), [box]
@@ -155,7 +155,7 @@ def plate(
         first_box[0] = first_box[0] or window
         if window != first_box[0]:
             os.unlink(path)
-            raise SetupProblem(
+            raise SetupError(
                 "%s: the plate's bounding box changes at frame %d (%s, before %s); set bounding box to 'format', or "
                 "put a Crop above" % (name, frame, window, first_box[0])
             )
@@ -178,7 +178,9 @@ def still(group: "nuke.Group", source: int, frame: int, view: str, folder: str, 
     os.makedirs("%s/%s" % (base, view), exist_ok=True)
     pattern = "%s/%%V/new_%s.%%04d.exr" % (cache.tcl_path(base), which)
     with _full_size(), _write(group, inner(group, which), pattern, crop) as write:
-        _execute(write, [frame], view, lambda _: None, "%s: the %s input at frame %d" % (group.fullName(), which, frame))
+        _execute(
+            write, [frame], view, lambda _: None, "%s: the %s input at frame %d" % (group.fullName(), which, frame)
+        )
     fresh = "%s/%s/new_%s.%s.exr" % (base, view, which, cache.padded(frame))
     path = "%s/%s/%s.%s.exr" % (base, view, which, cache.padded(frame))
     _window(fresh, group.fullName())
@@ -192,5 +194,5 @@ def still(group: "nuke.Group", source: int, frame: int, view: str, folder: str, 
 def _same_pixels(old: str, new: str) -> bool:
     try:
         return exr.pixel_digest(old) == exr.pixel_digest(new)
-    except (OSError, exr.BadFile):
+    except (OSError, exr.BadFileError):
         return False  # there was none

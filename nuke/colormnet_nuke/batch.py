@@ -14,7 +14,7 @@ from typing import List, Optional, Sequence
 import nuke
 
 from . import job, names, settings
-from .problems import Problem, SetupProblem
+from .problems import NodeError, SetupError
 
 
 def _interrupt(signum: int, frame: Optional[FrameType]) -> None:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, _interrupt)  # what farms send to stop a task
     try:
         if not os.path.isfile(options.script):
-            raise SetupProblem("%s does not exist" % options.script)
+            raise SetupError("%s does not exist" % options.script)
         nuke.scriptOpen(options.script)
         for node in _nodes(options.node):
             frames = settings.frame_list(options.frames, "--frames") if options.frames else None
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
                 "%s: %d frames coloured, %d were there already, in %s"
                 % (node.fullName(), done.coloured, done.reused, done.folder)
             )
-    except Problem as problem:
+    except NodeError as problem:
         sys.stderr.write("Error: %s\n" % problem)
         return problem.exit_code
     except KeyboardInterrupt:
@@ -59,10 +59,10 @@ def _nodes(wanted: List[str]) -> "List[nuke.Group]":
     found = names.all_ours()
     if not wanted:
         if not found:
-            raise SetupProblem("The script has no ColorMNet node")
+            raise SetupError("The script has no ColorMNet node")
         return [node for node in found if not node["disable"].value()]
     by_name = {node.fullName(): node for node in found}
     for name in wanted:
         if name not in by_name:
-            raise SetupProblem("The script has no ColorMNet node %s; it has: %s" % (name, ", ".join(by_name) or "none"))
+            raise SetupError("The script has no ColorMNet node %s; it has: %s" % (name, ", ".join(by_name) or "none"))
     return [by_name[name] for name in wanted]

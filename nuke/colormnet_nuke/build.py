@@ -93,12 +93,12 @@ def set_optional(node: "nuke.Node", name: str, value: object) -> None:
 
 
 def inner(group: "nuke.Group", name: str) -> "nuke.Node":
-    """A node inside ours; raises SetupProblem where somebody took it out."""
-    from .problems import SetupProblem
+    """A node inside ours; raises SetupError where somebody took it out."""
+    from .problems import SetupError
 
     node = group.node(name)
     if node is None:
-        raise SetupProblem(
+        raise SetupError(
             "%s has lost its inner node %r: make a new ColorMNet node and copy the settings" % (group.fullName(), name)
         )
     return node

@@ -3,13 +3,13 @@
 import nuke
 
 from . import cache, engine, job, knobs, names, results, settings, status
-from .problems import Problem, SetupProblem, of_engine
+from .problems import NodeError, SetupError, of_engine
 
 
 def _node() -> "nuke.Group":
     node = nuke.thisNode()
     if not isinstance(node, nuke.Group) or not names.is_ours(node):
-        raise SetupProblem("This button belongs on a ColorMNet node.")
+        raise SetupError("This button belongs on a ColorMNet node.")
     return node
 
 
@@ -34,7 +34,7 @@ def clear_cache() -> None:
     node = _node()
     try:
         if job.running(node) is not None:
-            raise SetupProblem("%s is being colorized; press Cancel first" % node.fullName())
+            raise SetupError("%s is being colorized; press Cancel first" % node.fullName())
         folder = settings.folder(node)
         if nuke.GUI and not nuke.ask("Delete the cached plate and colour of %s?\n\n%s" % (node.name(), folder)):
             return
@@ -43,8 +43,8 @@ def clear_cache() -> None:
         _forget_sessions(node)
         status.say(node, "cache cleared", "not colorized")
     except OSError as error:
-        status.problem(node, SetupProblem("The cache cannot be deleted: %s" % error), popup=True)
-    except Problem as problem:
+        status.problem(node, SetupError("The cache cannot be deleted: %s" % error), popup=True)
+    except NodeError as problem:
         status.problem(node, problem, popup=True)
 
 
@@ -74,7 +74,7 @@ def reload() -> None:
             status.say(node, "read again; the settings have changed since these frames were made")
         else:
             status.say(node, "there are no cached frames for these settings", "not colorized")
-    except Problem as problem:
+    except NodeError as problem:
         status.problem(node, problem, popup=True)
 
 

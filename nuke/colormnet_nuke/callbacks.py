@@ -3,7 +3,7 @@
 import nuke
 
 from . import bake, knobs, names, results, settings, verify
-from .problems import SetupProblem
+from .problems import SetupError
 
 WATCHED = frozenset(("exemplar_source", "range"))
 
@@ -32,7 +32,7 @@ def on_load() -> None:
             continue
         try:
             results.attach(node, settings.read(node))
-        except SetupProblem:
+        except SetupError:
             continue  # said when it is rendered or colorized
 
 

@@ -15,7 +15,7 @@ TILED, LONG_NAMES, DEEP, MULTI_PART = 0x200, 0x400, 0x800, 0x1000
 Window = Tuple[int, int, int, int]
 
 
-class BadFile(Exception):
+class BadFileError(Exception):
     """Not a whole scan-line EXR."""
 
 
@@ -34,22 +34,22 @@ def _text(file: BinaryIO) -> bytes:
     while True:
         byte = file.read(1)
         if not byte:
-            raise BadFile("ends in its header")
+            raise BadFileError("ends in its header")
         if byte == b"\0":
             return result
         result += byte
         if len(result) > 255:
-            raise BadFile("has a name that is too long")
+            raise BadFileError("has a name that is too long")
 
 
 def read_header(path: str) -> Header:
-    """Read the header; raises BadFile (also for tiled, deep and multi-part files) and OSError."""
+    """Read the header; raises BadFileError (also for tiled, deep and multi-part files) and OSError."""
     with open(path, "rb") as file:
         start = file.read(8)
         if len(start) < 8 or struct.unpack("<I", start[:4])[0] != MAGIC:
-            raise BadFile("is no EXR")
+            raise BadFileError("is no EXR")
         if struct.unpack("<I", start[4:])[0] & (TILED | DEEP | MULTI_PART):
-            raise BadFile("is tiled, deep or multi-part")
+            raise BadFileError("is tiled, deep or multi-part")
         values: Dict[bytes, bytes] = {}
         while True:
             name = _text(file)
@@ -58,17 +58,17 @@ def read_header(path: str) -> Header:
             _text(file)
             size = struct.unpack("<i", file.read(4))[0]
             if not 0 <= size <= 1 << 24:
-                raise BadFile("has a damaged header")
+                raise BadFileError("has a damaged header")
             values[name] = file.read(size)
             if len(values[name]) != size:
-                raise BadFile("ends in its header")
+                raise BadFileError("ends in its header")
         try:
             data = struct.unpack("<4i", values[b"dataWindow"])
             display = struct.unpack("<4i", values[b"displayWindow"])
             aspect = struct.unpack("<f", values[b"pixelAspectRatio"])[0]
             lines = LINES_PER_CHUNK[values[b"compression"][0]]
         except (KeyError, IndexError, struct.error):
-            raise BadFile("lacks a part of its header") from None
+            raise BadFileError("lacks a part of its header") from None
         chunks = (data[3] - data[1] + lines) // lines
         return Header(data, display, aspect, values[b"channels"], file.tell() + 8 * chunks)
 

@@ -11,10 +11,11 @@ import time
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import nuke
+
 from colormnet_host.client import Exemplar, FrameResult
 
 from . import bake, build, cache, engine, exr, results, settings, status, upstream
-from .problems import Problem, SetupProblem, Stopped, of_engine
+from .problems import NodeError, SetupError, StoppedError, of_engine
 
 TICK = 0.05  # seconds between two looks at the threads
 
@@ -60,7 +61,7 @@ class Job:
         self.node, self.popup = node, popup
         build.ensure_own_id(node)
         if running(node) is not None:
-            raise SetupProblem("%s is being colorized already; press Cancel first" % node.fullName())
+            raise SetupError("%s is being colorized already; press Cancel first" % node.fullName())
         self.chosen = settings.read(node, None if views is None else list(views))
         self.name = node.fullName()
         self.asked = self._asked(frames)
@@ -81,7 +82,7 @@ class Job:
         asked = tuple(sorted({int(frame) for frame in frames}))
         outside = [frame for frame in asked if frame not in self.chosen.frames]
         if outside or not asked:
-            raise SetupProblem(
+            raise SetupError(
                 "%s: frame %s is not in its range %d-%d"
                 % (self.name, outside[0] if outside else "(none)", self.chosen.frames[0], self.chosen.frames[-1])
             )
@@ -90,7 +91,7 @@ class Job:
     # Main thread: before and while baking.
 
     def start(self) -> None:
-        """Bake and feed the worker; returns when the bake is done. Raises Problem (the job is over then)."""
+        """Bake and feed the worker; returns when the bake is done. Raises NodeError (the job is over then)."""
         _running[self.chosen.node_id] = self
         try:
             self._check()
@@ -108,21 +109,21 @@ class Job:
             if problem is None:
                 self._over()
                 raise
-            raise self.finish(problem) from None
+            raise (self.finish(problem) or problem) from None
 
     def _check(self) -> None:
         plate = self.node.input(0)
         if plate is None:
-            raise SetupProblem("%s has no plate: connect one to its first input" % self.name)
+            raise SetupError("%s has no plate: connect one to its first input" % self.name)
         if plate.pixelAspect() != 1.0 and self.chosen.refuse_non_square:
-            raise SetupProblem(
+            raise SetupError(
                 "%s: the plate's pixels are not square (%g); set non-square pixels to 'flatten for the network', or "
                 "reformat the plate" % (self.name, plate.pixelAspect())
             )
         try:
             os.makedirs(self.chosen.folder, exist_ok=True)
         except OSError as error:
-            raise SetupProblem(
+            raise SetupError(
                 "%s: the cache directory cannot be made: %s; choose another" % (self.name, error)
             ) from None
 
@@ -174,7 +175,7 @@ class Job:
         view.feed.offer(engine.Request(frame, store.path(view.name, frame), output))
         self._tell()
         if self._cancelled():
-            raise Stopped("Cancelled; Colorize goes on from here.")
+            raise StoppedError("Cancelled; Colorize goes on from here.")
 
     def _exemplars(self, view: _View) -> List[Exemplar]:
         found, digests = [], []
@@ -182,9 +183,8 @@ class Job:
             path, frame = choice.path, choice.frame
             if not path:
                 assert frame is not None
-                path = bake.still(
-                    self.node, choice.source, frame, view.name, self.chosen.folder, self.chosen.crop and not choice.source
-                )
+                crop = self.chosen.crop and choice.source == 0
+                path = bake.still(self.node, choice.source, frame, view.name, self.chosen.folder, crop)
                 digests.append(exr.pixel_digest(path))
                 # A frame of the exemplar input that is outside the shot cannot be a coloured version of the plate's.
                 frame = frame if frame in self.chosen.frames else None
@@ -239,7 +239,7 @@ class Job:
     # Afterwards.
 
     def wait(self) -> Outcome:
-        """Block until all is done; main thread. Raises Problem."""
+        """Block until all is done; main thread. Raises NodeError."""
         try:
             while self._alive():
                 self._cancelled()
@@ -265,7 +265,7 @@ class Job:
             time.sleep(TICK)
         nuke.executeInMainThread(self.finish, (None,))
 
-    def finish(self, problem: Optional[Problem]) -> Optional[Problem]:
+    def finish(self, problem: Optional[NodeError]) -> Optional[NodeError]:
         """Write the record, show what is done, say how it went. Main thread."""
         if self.finished.is_set():
             return None
@@ -283,7 +283,7 @@ class Job:
             else:
                 self._say_done()
         except ValueError:  # the node was deleted, or the script closed, while the worker was at it
-            return problem or Stopped("%s is gone; its frames are in %s" % (self.name, self.results.folder))
+            return problem or StoppedError("%s is gone; its frames are in %s" % (self.name, self.results.folder))
         return problem
 
     def _over(self) -> None:
@@ -292,16 +292,16 @@ class Job:
         self.finished.set()
 
     @staticmethod
-    def _as_problem(error: BaseException) -> Optional[Problem]:
-        if isinstance(error, Problem):
+    def _as_problem(error: BaseException) -> Optional[NodeError]:
+        if isinstance(error, NodeError):
             return error
         if isinstance(error, KeyboardInterrupt):
-            return Stopped("Cancelled; Colorize goes on from here.")
+            return StoppedError("Cancelled; Colorize goes on from here.")
         if isinstance(error, OSError):
-            return SetupProblem("The cache cannot be written: %s" % error)
+            return SetupError("The cache cannot be written: %s" % error)
         if isinstance(error, Exception) and type(error).__module__.startswith("colormnet_host"):
             return of_engine(error)
-        return None if not isinstance(error, Exception) else Problem("%s: %s" % (type(error).__name__, error))
+        return None if not isinstance(error, Exception) else NodeError("%s: %s" % (type(error).__name__, error))
 
     def _show(self) -> None:
         if not self._exists():
@@ -315,8 +315,8 @@ class Job:
             if view.feed is not None and view.feed.finished is not None:
                 generations.add(view.feed.finished.generation)
             for frame, record in view.known.items():
-                later = frame > self.asked[-1] and same_bake
-                if (later and record.generation in generations) or any(self._valid(view, g, frame) for g in generations):
+                later = frame > self.asked[-1] and same_bake and record.generation in generations
+                if later or any(self._valid(view, generation, frame) for generation in generations):
                     valid.add(frame)
             sets.append(valid)
         frames = sorted(set.intersection(*sets)) if sets else []
@@ -351,7 +351,7 @@ class Job:
         text = "%d frames colorized" % len(self.asked)
         if done.reused:
             text += ", %d of them were there already" % done.reused
-        text = ". ".join([text] + self._notes())
+        text = ". ".join([text, *self._notes()])
         status.say(self.node, text, "%s, frames %d-%d" % (self.chosen.session.model, self.asked[0], self.asked[-1]))
 
     def _notes(self) -> List[str]:
@@ -402,16 +402,14 @@ def press(node: "nuke.Node") -> None:
             job.go_on_behind()
         else:
             job.wait()
-    except Problem:
+    except NodeError:
         return  # shown on the node
 
 
-def _begin(
-    group: "nuke.Group", frames: Optional[Sequence[int]], views: Optional[Sequence[str]], popup: bool
-) -> Job:
+def _begin(group: "nuke.Group", frames: Optional[Sequence[int]], views: Optional[Sequence[str]], popup: bool) -> Job:
     try:
         job = Job(group, frames, views, popup)
-    except Problem as problem:
+    except NodeError as problem:
         status.problem(group, problem, popup)
         raise
     job.start()
@@ -422,5 +420,5 @@ def _ours(node: "nuke.Node") -> "nuke.Group":
     from . import names
 
     if not isinstance(node, nuke.Group) or not names.is_ours(node):
-        raise SetupProblem("%s is no ColorMNet node" % node.fullName())
+        raise SetupError("%s is no ColorMNet node" % node.fullName())
     return node

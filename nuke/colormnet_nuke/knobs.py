@@ -8,7 +8,10 @@ from . import __version__, names
 
 RUN = "import colormnet_nuke.buttons; colormnet_nuke.buttons.%s()"
 # A script opened on a machine without the plugin says so instead of showing a traceback.
-GUARDED = "try:\n    %s\nexcept ImportError:\n    nuke.message('ColorMNet is not installed here; its cached frames still show.')"
+GUARDED = (
+    "try:\n    %s\n"
+    "except ImportError:\n    nuke.message('ColorMNet is not installed here; its cached frames still show.')"
+)
 
 HELP = (
     "Colours a black-and-white plate after one or more coloured exemplars (ColorMNet, ECCV 2024).\n\n"

@@ -7,7 +7,7 @@ import nuke
 
 from . import cache, names, settings, upstream
 from .build import inner
-from .problems import SetupProblem
+from .problems import SetupError
 from .settings import NodeSettings
 
 
@@ -90,5 +90,5 @@ def crop_box(node: "nuke.Group", chosen: NodeSettings) -> Optional[List[int]]:
     """The box the output is cropped to (x, y, r, t), None where it keeps the plate's."""
     plate = node.input(0)
     if plate is None:
-        raise SetupProblem("%s has no plate: connect one to its first input" % node.fullName())
+        raise SetupError("%s has no plate: connect one to its first input" % node.fullName())
     return [0, 0, plate.format().width(), plate.format().height()] if chosen.crop else None

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 import nuke
+
 from colormnet_host.client import SessionSettings
 
 from . import __version__, names, spaces
-from .problems import SetupProblem
+from .problems import SetupError
 
 
 class ExemplarChoice(NamedTuple):
@@ -63,16 +64,16 @@ def _compact(frames: Tuple[int, ...]) -> str:
 
 
 def read(node: "nuke.Group", views: Optional[List[str]] = None) -> NodeSettings:
-    """The node's settings; raises SetupProblem with what to change."""
+    """The node's settings; raises SetupError with what to change."""
     name = node.fullName()
     frames = _frames(node, name)
     space, config = spaces.of_node(node)
     working_size = int(node["working_size"].value())
     if working_size < 0 or 0 < working_size < 64:
-        raise SetupProblem("%s: working size %d is too small; give 64 or more, or 0" % (name, working_size))
+        raise SetupError("%s: working size %d is too small; give 64 or more, or 0" % (name, working_size))
     snapshot_every = int(node["snapshot_every"].value())
     if snapshot_every < 1:
-        raise SetupProblem("%s: snapshot spacing must be 1 frame or more, not %d" % (name, snapshot_every))
+        raise SetupError("%s: snapshot spacing must be 1 frame or more, not %d" % (name, snapshot_every))
     output = str(node["output"].value())
     layers = [] if output == names.COLOUR_PLATE else ["a", "b"]
     if node["confidence"].value():
@@ -103,21 +104,21 @@ def read(node: "nuke.Group", views: Optional[List[str]] = None) -> NodeSettings:
 
 
 def folder(node: "nuke.Group") -> str:
-    """Where this node keeps its files; raises SetupProblem where that cannot be told."""
+    """Where this node keeps its files; raises SetupError where that cannot be told."""
     name, knob = node.fullName(), node["cache_dir"]
     text = str(knob.value())
     if "root.name" in text and not nuke.script_directory():
-        raise SetupProblem("%s: save the script first, or set the cache directory to a fixed place" % name)
+        raise SetupError("%s: save the script first, or set the cache directory to a fixed place" % name)
     path = str(knob.evaluate() if isinstance(knob, nuke.File_Knob) else text).strip()
     if "\\" in text or any(ord(character) < 32 for character in path):
-        raise SetupProblem("%s: write the cache directory with forward slashes" % name)
+        raise SetupError("%s: write the cache directory with forward slashes" % name)
     if not path:
-        raise SetupProblem("%s: the cache directory is empty" % name)
+        raise SetupError("%s: the cache directory is empty" % name)
     if not os.path.isabs(path):
-        raise SetupProblem("%s: the cache directory %s is not an absolute path" % (name, path))
+        raise SetupError("%s: the cache directory %s is not an absolute path" % (name, path))
     for sign in "%#":
         if sign in path:
-            raise SetupProblem("%s: the cache directory must not hold %s, a sign for frame numbers" % (name, sign))
+            raise SetupError("%s: the cache directory must not hold %s, a sign for frame numbers" % (name, sign))
     return "%s/%s" % (path.rstrip("/"), node["node_id"].value())
 
 
@@ -129,30 +130,30 @@ def _frames(node: "nuke.Group", name: str) -> Tuple[int, ...]:
     elif choice == names.RANGE_INPUT:
         plate = node.input(0)
         if plate is None:
-            raise SetupProblem("%s has no plate: connect one to its first input" % name)
+            raise SetupError("%s has no plate: connect one to its first input" % name)
         first, last = int(plate.firstFrame()), int(plate.lastFrame())
     else:
         return frame_list(str(node["custom_range"].value()), name)
     if last < first:
-        raise SetupProblem("%s: the frame range %d-%d is empty" % (name, first, last))
+        raise SetupError("%s: the frame range %d-%d is empty" % (name, first, last))
     return tuple(range(first, last + 1))
 
 
 def frame_list(text: str, name: str) -> Tuple[int, ...]:
-    """Frames of a text such as ``1001-1040 1060-1100x2``, ascending; raises SetupProblem."""
-    found = set()
+    """Frames of a text such as ``1001-1040 1060-1100x2``, ascending; raises SetupError."""
+    found: Set[int] = set()
     for part in text.replace(",", " ").split():
         match = re.match(r"^(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?$", part)
         if match is None:
-            raise SetupProblem("%s: %r is no frame range; write it as 1001-1100 or 1001-1100x2" % (name, part))
+            raise SetupError("%s: %r is no frame range; write it as 1001-1100 or 1001-1100x2" % (name, part))
         first = int(match.group(1))
         last = int(match.group(2)) if match.group(2) else first
         step = int(match.group(3) or 1)
         if last < first or step < 1:
-            raise SetupProblem("%s: the frame range %r is empty" % (name, part))
+            raise SetupError("%s: the frame range %r is empty" % (name, part))
         found.update(range(first, last + 1, step))
     if not found:
-        raise SetupProblem("%s: no frames given; write them as 1001-1100" % name)
+        raise SetupError("%s: no frames given; write them as 1001-1100" % name)
     return tuple(sorted(found))
 
 
@@ -161,7 +162,7 @@ def _views(node: "nuke.Group", name: str, asked: Optional[List[str]]) -> Tuple[s
     chosen = list(asked) if asked is not None else str(node["views"].value()).split()
     for view in chosen:
         if view not in known:
-            raise SetupProblem("%s: the script has no view %r; it has %s" % (name, view, ", ".join(known)))
+            raise SetupError("%s: the script has no view %r; it has %s" % (name, view, ", ".join(known)))
     return tuple(chosen or known)
 
 
@@ -176,7 +177,7 @@ def _exemplars(node: "nuke.Group", name: str, frames: Tuple[int, ...]) -> Tuple[
         knob = node["exemplar_file"]
         path = str(knob.evaluate() if isinstance(knob, nuke.File_Knob) else knob.value()).strip()
         if not path:
-            raise SetupProblem("%s: choose the exemplar's file" % name)
+            raise SetupError("%s: choose the exemplar's file" % name)
         found.append(_file(path, None, name))
     knob = node["more_exemplars"]
     text = knob.evaluate() if isinstance(knob, nuke.Multiline_Eval_String_Knob) else knob.value()
@@ -191,18 +192,18 @@ def _exemplars(node: "nuke.Group", name: str, frames: Tuple[int, ...]) -> Tuple[
         found.append(_file(match.group(1), int(match.group(2)), name) if match else _file(line, None, name))
     for choice in found:
         if choice.path and choice.frame is not None and choice.frame not in frames:
-            raise SetupProblem(
+            raise SetupError(
                 "%s: the exemplar %s is said to show frame %d, which is not in the range %s; correct the number, or "
                 "leave it out" % (name, choice.path, choice.frame, _compact(frames))
             )
     if len(set(found)) != len(found):
-        raise SetupProblem("%s: an exemplar is listed twice" % name)
+        raise SetupError("%s: an exemplar is listed twice" % name)
     if any(choice.source == 1 for choice in found) and node.input(1) is None:
-        raise SetupProblem("%s has no exemplar: connect one to its second input, or choose a file" % name)
+        raise SetupError("%s has no exemplar: connect one to its second input, or choose a file" % name)
     return tuple(found)
 
 
 def _file(path: str, frame: Optional[int], name: str) -> ExemplarChoice:
     if not os.path.isfile(path):
-        raise SetupProblem("%s: the exemplar %s does not exist" % (name, path))
+        raise SetupError("%s: the exemplar %s does not exist" % (name, path))
     return ExemplarChoice(path, -1, frame)

@@ -2,7 +2,7 @@
 
 import nuke
 
-from .problems import Problem, Stopped
+from .problems import NodeError, StoppedError
 
 RED = 0xAA2222FF
 
@@ -15,11 +15,11 @@ def say(node: "nuke.Node", text: str, summary: str = "") -> None:
         node["summary"].setValue(summary)
 
 
-def problem(node: "nuke.Node", error: Problem, popup: bool) -> None:
+def problem(node: "nuke.Node", error: NodeError, popup: bool) -> None:
     """Text on the node and a red tile; a pop-up only with a GUI. Stopping is no error."""
     text = str(error)
     node["status"].setValue(text)
-    if isinstance(error, Stopped):
+    if isinstance(error, StoppedError):
         _calm(node)
         node["summary"].setValue("cancelled")
         return

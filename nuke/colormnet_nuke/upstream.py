@@ -9,10 +9,46 @@ import nuke
 
 # Knobs that do not touch the picture. ``version`` counts how often a Read was reloaded.
 COSMETIC = frozenset(
-    "name xpos ypos selected label note_font note_font_size note_font_color tile_color gl_color hide_input postage_stamp "
-    "postage_stamp_frame dope_sheet bookmark icon autolabel cached version reload onCreate onDestroy knobChanged updateUI "
-    "help panel window mapsize lock_connections indicators localizationPolicy cacheLocal status about local_gpu summary "
-    "error_text tile_before".split()
+    [
+        "name",
+        "xpos",
+        "ypos",
+        "selected",
+        "label",
+        "note_font",
+        "note_font_size",
+        "note_font_color",
+        "tile_color",
+        "gl_color",
+        "hide_input",
+        "postage_stamp",
+        "postage_stamp_frame",
+        "dope_sheet",
+        "bookmark",
+        "icon",
+        "autolabel",
+        "cached",
+        "version",
+        "reload",
+        "onCreate",
+        "onDestroy",
+        "knobChanged",
+        "updateUI",
+        "help",
+        "panel",
+        "window",
+        "mapsize",
+        "lock_connections",
+        "indicators",
+        "localizationPolicy",
+        "cacheLocal",
+        "status",
+        "about",
+        "local_gpu",
+        "summary",
+        "error_text",
+        "tile_before",
+    ]
 )
 
 

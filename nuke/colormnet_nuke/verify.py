@@ -11,12 +11,12 @@ from typing import Iterator, List, Optional, Tuple
 import nuke
 
 from . import names, results, settings, upstream
-from .problems import SetupProblem
+from .problems import SetupError
 
 TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "colorize.py").replace("\\", "/")
 
 
-class NotReady(RuntimeError):
+class NotReadyError(RuntimeError):
     """The render must not go on; the message is one line that says what to run."""
 
 
@@ -28,7 +28,7 @@ def before_render() -> None:
         _fresh(node)
         missing = missing_frames(node, frames or (), _views())
         if missing:
-            raise NotReady(_advice(node, "has no colour for %s" % _some(missing)))
+            raise NotReadyError(_advice(node, "has no colour for %s" % _some(missing)))
 
 
 def before_frame() -> None:
@@ -37,7 +37,7 @@ def before_frame() -> None:
     views = (view,) if view in nuke.views() else _views()
     for node in _ours_above(_this_write()):
         if missing_frames(node, (frame,), views):
-            raise NotReady(_advice(node, "has no colour for frame %d" % frame))
+            raise NotReadyError(_advice(node, "has no colour for frame %d" % frame))
 
 
 def _this_write() -> "Optional[nuke.Node]":
@@ -72,14 +72,14 @@ def _fresh(node: "nuke.Group") -> None:
         shown = str(node["result_key"].value())
         if current != shown and results.attach(node, chosen):
             return
-    except SetupProblem as problem:
-        raise NotReady(str(problem)) from None
+    except SetupError as problem:
+        raise NotReadyError(str(problem)) from None
     if current == shown:
         return
     if not shown:
-        raise NotReady(_advice(node, "has not been colorized"))
+        raise NotReadyError(_advice(node, "has not been colorized"))
     if node["on_stale"].value() == names.STALE_STOP:
-        raise NotReady(_advice(node, "has changed, or the tree above it, since it was colorized"))
+        raise NotReadyError(_advice(node, "has changed, or the tree above it, since it was colorized"))
     nuke.tprint("ColorMNet warning: %s shows colour made before its settings changed." % node.fullName())
 
 
@@ -88,8 +88,8 @@ def missing_frames(node: "nuke.Group", frames: "Tuple[int, ...]", views: Tuple[s
     try:
         found = results.attached(node)
         own = [view for view in views if view in (str(node["views"].value()).split() or views)]
-    except SetupProblem as problem:
-        raise NotReady(str(problem)) from None
+    except SetupError as problem:
+        raise NotReadyError(str(problem)) from None
     if found is None or not own:
         return list(frames)
     first, last = int(node["result_first"].value()), int(node["result_last"].value())
@@ -126,7 +126,7 @@ def asked_frames(write: "Optional[nuke.Node]", arguments: Optional[List[str]] = 
     if ranges:
         try:
             return settings.frame_list(" ".join(ranges), "-F")
-        except SetupProblem:
+        except SetupError:
             return None  # the host's to judge; each frame is checked as it comes
     if write is not None and write.knob("use_limit") is not None and write["use_limit"].value():
         return tuple(range(int(write["first"].value()), int(write["last"].value()) + 1))

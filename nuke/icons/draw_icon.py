@@ -1,6 +1,6 @@
 """Draws ColorMNet.png: a grey frame whose right part has taken on colour. Run it to make the icon anew (needs PySide6).
 
-    QT_QPA_PLATFORM=offscreen python nuke/icons/draw_icon.py
+QT_QPA_PLATFORM=offscreen python nuke/icons/draw_icon.py
 """
 
 import os

@@ -44,6 +44,7 @@ class Shot:
 
     def __init__(self, folder: Path) -> None:
         import cv2
+
         from colormnet.media.frames import open_source
 
         self.folder = folder
@@ -65,7 +66,9 @@ class Shot:
         if rest:
             ramp = np.linspace(0, 1, rgb[..., 0].size, dtype=np.float32).reshape(rgb.shape[:2])
             planes.update({"rgba.alpha": ramp, "depth.Z": ramp * 50})
-        images.write_exr(str(path), images.Image(images.Format(WIDTH, HEIGHT), (0, 0, WIDTH, HEIGHT), planes), False, "zip")
+        images.write_exr(
+            str(path), images.Image(images.Format(WIDTH, HEIGHT), (0, 0, WIDTH, HEIGHT), planes), False, "zip"
+        )
 
     def reference(self, name: str, exemplars: list[str]) -> dict[int, np.ndarray]:
         """RGB of every frame from the command line."""
@@ -138,8 +141,9 @@ def start(worker_home: dict[str, str]) -> Iterator[Callable[..., Any]]:
 
 def build(shot: Shot, script: Path, exemplar: Path) -> Any:
     """Read -> ColorMNet -> Write, saved as a script; the ColorMNet node."""
-    import colormnet_nuke
     import nuke
+
+    import colormnet_nuke
 
     plate = nuke.nodes.Read(first=FRAMES[0], last=FRAMES[-1])
     plate["file"].setValue(f"{shot.plates.as_posix()}/plate.%04d.exr")
@@ -175,7 +179,9 @@ def press_and_wait(host: Any, node: Any) -> None:
 def rendered(shot: Shot, folder: Path, frames: list[int]) -> dict[int, np.ndarray]:
     """RGB of the rendered frames, after checking that alpha and depth are the plate's."""
     for frame in frames:
-        out, plate = (_standin().read(str(p)) for p in (folder / f"out.{frame}.exr", shot.plates / f"plate.{frame}.exr"))
+        out, plate = (
+            _standin().read(str(p)) for p in (folder / f"out.{frame}.exr", shot.plates / f"plate.{frame}.exr")
+        )
         for name in ("rgba.alpha", "depth.Z"):
             np.testing.assert_array_equal(out.channels[name], plate.channels[name])
     return {frame: rgb(folder / f"out.{frame}.exr") for frame in frames}
@@ -192,8 +198,9 @@ def test_gui_exemplar_change_cancel_resume_and_killed_worker(
     host = start(gui=True)
     script = tmp_path / "shot.nk"
     node = build(shot, script, shot.folder / "paint.1001.exr")
-    import colormnet_nuke.job as job
     import nuke
+
+    import colormnet_nuke.job as job
 
     # Cancelled on the way, then resumed; the worker is killed in the middle of the second part.
     def watch(task: Any) -> None:
@@ -238,10 +245,11 @@ def test_gui_exemplar_change_cancel_resume_and_killed_worker(
 
 def _kill_worker_after(node: Any, frames: int) -> int:
     """Press Colorize and kill the worker once so many frames are done; wait for the end."""
+    from nuke_standin.state import host
+
     import colormnet_nuke.job as job
     from colormnet_host.client import Client
     from colormnet_host.launcher import Launcher
-    from nuke_standin.state import host
 
     node["colorize"].execute()
     pid, deadline = 0, time.monotonic() + 300

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from colormnet_host import client as real
 from colormnet_host.job import Exemplar, FrameResult, Progress, SessionSettings, SessionStatus, WorkerStatus
 
@@ -53,9 +54,7 @@ class Worker:
         for layer in settings.layers:
             channels[f"colormnet.{layer}"] = np.full_like(channels["rgba.red"], tint[0] - 0.5)
         temporary = f"{output}.tmp.exr"
-        self.standin.write_exr(
-            temporary, self.standin.Image(image.format, image.box, channels), False, "zip"
-        )
+        self.standin.write_exr(temporary, self.standin.Image(image.format, image.box, channels), False, "zip")
         Path(temporary).replace(output)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from colormnet_host import client as real_client
 from colormnet_host import launcher as real_launcher
 
@@ -314,7 +315,7 @@ def test_a_bounding_box_that_changes_is_refused_with_the_way_out(scene: Callable
 
     image = nuke_standin.read(str(s.shot.path("main", 1004)))
     nuke_standin.write_exr(str(s.shot.path("main", 1004)), image.over_box((0, 0, 60, 40)), False, "zip")
-    with pytest.raises(Exception, match="bounding box changes at frame 1004.*'format'"):
+    with pytest.raises(Exception, match=r"bounding box changes at frame 1004.*'format'"):
         colorize(s)
     node["bounding_box"].setValue("format")
     assert colorize(s).coloured == 6
@@ -411,7 +412,7 @@ def test_an_upstream_error_is_said(scene: Callable[..., Any]) -> None:
     s = scene()
     s.build()
     s.shot.path("main", 1003).unlink()
-    with pytest.raises(Exception, match="the plate cannot be rendered: .*plate.main.1003.exr"):
+    with pytest.raises(Exception, match=r"the plate cannot be rendered: .*plate\.main\.1003\.exr"):
         colorize(s)
 
 

@@ -7,6 +7,6 @@ It is not Nuke: what only Nuke can show is listed in docs/nuke.md.
 
 from .host import Host
 from .images import Format, Image, read, write_exr
-from .stubs import NotModelled
+from .stubs import NotModelledError
 
-__all__ = ["Format", "Host", "Image", "NotModelled", "read", "write_exr"]
+__all__ = ["Format", "Host", "Image", "NotModelledError", "read", "write_exr"]

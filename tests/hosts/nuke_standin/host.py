@@ -19,7 +19,7 @@ from typing import Any
 
 from . import images, knobs, nodes, script, state, tcl
 from .state import CLASSES, Strict, modelled
-from .stubs import SURFACE, NotModelled, check
+from .stubs import SURFACE, NotModelledError, check
 
 CALLBACKS = {
     "OnUserCreate": "*",
@@ -304,13 +304,11 @@ class Host:
         for folder in folders:
             if str(folder) not in sys.path:
                 sys.path.append(str(folder))
-        done = 0
-        while done < len(self._plugin_path):  # init.py may add further folders
-            self._run_file(Path(self._plugin_path[done], "init.py"))
-            done += 1
+        for folder in folders:
+            self._run_file(Path(folder, "init.py"))  # folders it adds have theirs run at once
         if self._gui:
-            for folder in self._plugin_path:
-                self._run_file(Path(folder, "menu.py"))
+            for added in list(self._plugin_path):
+                self._run_file(Path(added, "menu.py"))
 
     @staticmethod
     def _run_file(path: Path) -> None:
@@ -497,7 +495,7 @@ class Host:
         names = dict(self._functions())
         for name, function in list(names.items()):
             if name not in SURFACE.functions:
-                raise NotModelled(f"the stand-in invents nuke.{name}, which types-nuke does not have")
+                raise NotModelledError(f"the stand-in invents nuke.{name}, which types-nuke does not have")
             module.__dict__[name] = self._checked(name, function)
         for name, cls in CLASSES.items():
             if SURFACE.has(name):
@@ -542,7 +540,7 @@ class Host:
         }
         for name, value in constants.items():
             if name not in SURFACE.constants:
-                raise NotModelled(f"the stand-in invents nuke.{name}, which types-nuke does not have")
+                raise NotModelledError(f"the stand-in invents nuke.{name}, which types-nuke does not have")
             module.__dict__[name] = value
         module.__dict__["CancelledError"] = CancelledError
         return module
@@ -745,6 +743,7 @@ class Host:
         self._plugin_path.append(str(args))
         if addToSysPath and str(args) not in sys.path:
             sys.path.append(str(args))
+        self._run_file(Path(args, "init.py"))
 
     def _nuke_pluginPath(self) -> list[str]:
         return list(self._plugin_path)
@@ -817,11 +816,11 @@ class Host:
 
 
 class _Module(types.ModuleType):
-    """The module: a name types-nuke lacks raises AttributeError, one that is only missing here raises NotModelled."""
+    """The module: a name types-nuke lacks raises AttributeError, one missing only here NotModelledError."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if SURFACE.has(name):
-            raise NotModelled(f"nuke.{name} is in types-nuke but not modelled by the stand-in")
+            raise NotModelledError(f"nuke.{name} is in types-nuke but not modelled by the stand-in")
         raise AttributeError(f"module 'nuke' has no attribute {name!r} in types-nuke")

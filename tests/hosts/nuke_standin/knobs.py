@@ -5,7 +5,14 @@ from typing import Any
 from . import tcl
 from .state import Strict, host, modelled
 
-STARTLINE, INVISIBLE, DISABLED, READ_ONLY, DO_NOT_WRITE, NO_ANIMATION = 1 << 12, 1 << 10, 1 << 7, 1 << 28, 1 << 9, 1 << 8
+STARTLINE, INVISIBLE, DISABLED, READ_ONLY, DO_NOT_WRITE, NO_ANIMATION = (
+    1 << 12,
+    1 << 10,
+    1 << 7,
+    1 << 28,
+    1 << 9,
+    1 << 8,
+)
 LOST_ON_SAVE = "every flag set by a program: a script file keeps the value, the label and the tooltip of a user knob"
 
 

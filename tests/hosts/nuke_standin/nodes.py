@@ -229,7 +229,17 @@ def _specific(kind: str) -> list[knobs.Knob]:
     return table[kind]
 
 
-MAX_INPUTS = {"Merge2": 2, "Read": 0, "Constant": 0, "Input": 0, "Root": 0, "Copy": 2, "Switch": 99, "JoinViews": 99, "Viewer": 10}
+MAX_INPUTS = {
+    "Merge2": 2,
+    "Read": 0,
+    "Constant": 0,
+    "Input": 0,
+    "Root": 0,
+    "Copy": 2,
+    "Switch": 99,
+    "JoinViews": 99,
+    "Viewer": 10,
+}
 GROUPS = ("Group", "Root")
 
 
@@ -655,7 +665,9 @@ def _read(node: Node, frame: int, view: str) -> Image:
         default = "linear" if path.endswith(".exr") else "sRGB"
         if value["colorspace"]._value != "default" or default != "linear" or not path.endswith(".exr"):
             image = _convert(image, value["colorspace"]._value, default, inward=True)
-    if host()._root._knobs["proxy"]._value:  # half size: a bake that forgets to switch proxies off is seen in its pixels
+    if (
+        host()._root._knobs["proxy"]._value
+    ):  # half size: a bake that forgets to switch proxies off is seen in its pixels
         height, width = (image.format.height + 1) // 2, (image.format.width + 1) // 2
         full = image.over_box((0, 0, image.format.width, image.format.height))
         return Image(

@@ -4,7 +4,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from .stubs import SURFACE, NotModelled, check
+from .stubs import SURFACE, NotModelledError, check
 
 if TYPE_CHECKING:
     from .host import Host
@@ -34,7 +34,7 @@ class Strict:
         if name.startswith("__") or name.startswith("_"):
             raise AttributeError(name)
         if SURFACE.has_member(self._stub, name):
-            raise NotModelled(f"nuke.{self._stub}.{name} is in types-nuke but not modelled by the stand-in")
+            raise NotModelledError(f"nuke.{self._stub}.{name} is in types-nuke but not modelled by the stand-in")
         raise AttributeError(f"nuke.{self._stub} has no {name!r} in types-nuke")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -46,7 +46,7 @@ class Strict:
 def _checked(stub: str, name: str, function: Any) -> Any:
     calls = SURFACE.method(stub, name)
     if calls is None:
-        raise NotModelled(f"the stand-in invents nuke.{stub}.{name}, which types-nuke does not have")
+        raise NotModelledError(f"the stand-in invents nuke.{stub}.{name}, which types-nuke does not have")
 
     @functools.wraps(function)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -60,7 +60,7 @@ def modelled(cls: type) -> type:
     """Class decorator: every public method must be in types-nuke and is called as types-nuke declares it."""
     stub = cls.__dict__.get("_stub") or cls.__name__
     if stub not in SURFACE.classes:
-        raise NotModelled(f"types-nuke has no class {stub}")
+        raise NotModelledError(f"types-nuke has no class {stub}")
     cls._stub = stub  # type: ignore[attr-defined]
     for name, member in list(cls.__dict__.items()):
         if not name.startswith("_") and inspect.isfunction(member):

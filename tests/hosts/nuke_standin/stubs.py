@@ -14,7 +14,7 @@ from typing import Any
 FILES = ("_nuke", "utils", "callbacks", "colorspaces", "_nuke_color", "executeInMain", "overrides", "scripts")
 
 
-class NotModelled(Exception):
+class NotModelledError(Exception):
     """The name exists in types-nuke, but this stand-in does not act it out: extend the stand-in before using it."""
 
 

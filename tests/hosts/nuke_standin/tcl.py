@@ -24,7 +24,7 @@ def _words(text: str) -> list[str]:
             current = ""
         else:
             current += character
-    return words + [current] if current else words
+    return [*words, current] if current else words
 
 
 def _command(text: str, node: Any) -> str:
@@ -75,7 +75,7 @@ _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*)|([A-Za-z_][\w.]*)|(&&|\|\||==|!=|<=|>=|[
 
 
 def number(expression: str, node: Any, frame: float) -> float:
-    """A knob's number expression: comparison, arithmetic, ``&&``, ``||``, ``!``, other knobs by dotted name, ``frame``."""
+    """A knob's number expression: arithmetic, comparison, ``&&``, ``||``, ``!``, dotted knob names, ``frame``."""
     python, index = "", 0
     while index < len(expression.rstrip()):
         match = _TOKEN.match(expression, index)
