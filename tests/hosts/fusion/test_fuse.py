@@ -114,7 +114,12 @@ def test_live_out_of_order_supplies_what_the_worker_needs(
     assert worker.most_at_once == 1
     opened = worker.requests[0]
     assert opened["frames"] == [[0, 11, 1]]
-    assert opened["settings"] == {"space": "Gamma 2.4 Rec.709 - Texture", "model": "lite", "saturation": 1}
+    assert opened["settings"] == {
+        "space": "Gamma 2.4 Rec.709 - Texture",
+        "model": "lite",
+        "working_size": 0,
+        "saturation": 1,
+    }
     assert opened["exemplars"] == [{"path": str(tmp_path / "ref one.png"), "space": "", "frame": 3}]
     assert {asked["generation"] for asked in worker.requests[1:]} == {"g1"}
     assert litter(tmp_path) == []

@@ -1,0 +1,174 @@
+"""Real frames, real renders, the real worker and the lite model; only Resolve and Fusion are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from fusion_host import FusionHost, write_exr
+from resolve_standin import Resolve, World, read_rgb
+from resolve_support import Footage, Recorder, make_footage, states, three_clips
+from typer.testing import CliRunner
+
+from colormnet_host.launcher import Launcher
+from colormnet_resolve.colouring import Colourist
+from colormnet_resolve.runner import Summary, run_pass
+from colormnet_resolve.settings import PassSettings
+
+pytestmark = pytest.mark.slow
+
+SPACE = "Gamma 2.4 Rec.709 - Texture"
+HANDLES, LEFT, LENGTH = 2, 6, 8
+WORKING_SIZE = 112
+
+
+def settings(output: Path, footage: Footage, **changes: object) -> PassSettings:
+    base = PassSettings(
+        output=str(output), exemplars=(str(footage.exemplars[0]),), handles=HANDLES, working_size=WORKING_SIZE
+    )
+    return base._replace(**changes)  # type: ignore[arg-type]
+
+
+def straight_run(footage: Footage, shot: int, output: Path) -> list[np.ndarray]:
+    """The same frames by ``colormnet colorize``."""
+    from colormnet.cli.main import app
+
+    first = LEFT - HANDLES
+    arguments = ["colorize", str(footage.folder / f"shot{shot + 1}.%04d.exr"), "-e", str(footage.exemplars[0])]
+    arguments += ["-o", str(output / "straight.%04d.exr"), "--frames", f"{first}-{first + LENGTH + 2 * HANDLES - 1}"]
+    arguments += ["--space", SPACE, "--working-size", str(WORKING_SIZE), "--device", "cpu"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return [read_rgb(output / f"straight.{first + n:04d}.exr") for n in range(LENGTH + 2 * HANDLES)]
+
+
+def on_timeline(world: World, shot: int) -> list[np.ndarray]:
+    """What the timeline shows over a clip."""
+    seen = [world.visible(world.timelines[0], 86400 + LENGTH * shot + n) for n in range(LENGTH)]
+    return [read_rgb(found[1]) for found in seen if found is not None]
+
+
+def test_done_failing_cancelled_and_resumed(engine: Launcher, footage: Footage, tmp_path: Path) -> None:
+    world = three_clips(footage)
+    items = world.timelines[0].tracks[0].items
+    output = tmp_path / "out"
+    colourist = Colourist(engine)
+
+    def run(recorder: Recorder, resume: bool = False, **changes: object) -> Summary:
+        return run_pass(Resolve(world), settings(output, footage, **changes), recorder, colourist, resume=resume)
+
+    # One clip is already done.
+    world.timelines[0].playhead = 86400
+    before = world.snapshot()
+    assert states(run(Recorder())) == {"shot1": "done"}
+    assert world.snapshot() == before
+
+    # The whole track: the first is unchanged, the second's render fails, the third is cancelled while it is coloured.
+    world.quirks.failing_media = {"shot2.exr"}
+    cancelling = Recorder(stop_at="Colouring 'shot3': frame 3 of 12")
+    summary = run(cancelling, select="track")
+    assert states(summary) == {"shot1": "unchanged", "shot2": "failed", "shot3": "cancelled"}
+    assert "Clip could not be rendered" in summary.outcomes[1].message
+    assert [len(item.takes) for item in items] == [2, 1, 1]
+    assert world.snapshot() == before
+
+    # Resumed: what failed fails again, the cancelled one is finished.
+    assert states(run(Recorder(), resume=True)) == {"shot2": "failed", "shot3": "done"}
+    assert world.snapshot() == before, "the timeline is otherwise unchanged, Deliver and playhead are as they were"
+    assert [len(item.takes) for item in items] == [2, 1, 2]
+    assert [item.selected for item in items] == [1, 0, 1]
+    for shot in (0, 2):
+        assert items[shot].takes[0].media.name == f"shot{shot + 1}.exr"
+        take = items[shot].takes[1]
+        assert (take.start, take.end - take.start, take.media.frames) == (HANDLES, LENGTH, LENGTH + 2 * HANDLES)
+
+    # Pixels: the takes, handles included, are those of `colormnet colorize`, and they have colour.
+    for shot in (0, 2):
+        folder = tmp_path / f"straight{shot}"
+        folder.mkdir()
+        expected = straight_run(footage, shot, folder)
+        for found, wanted in zip(on_timeline(world, shot), expected[HANDLES : HANDLES + LENGTH], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        for path, wanted in zip(items[shot].takes[1].media.files, expected, strict=True):
+            np.testing.assert_array_equal(read_rgb(path), wanted)
+        assert np.ptp(expected[4], axis=-1).mean() > 0.01, "grey frames would be equal too"
+
+    # Temporary files are gone: the manifest, and one whole sequence for each coloured clip.
+    names = sorted(path.name for path in output.rglob("*") if path.is_file())
+    assert names[0] == "colormnet-pass.json"
+    assert len(names) == 1 + 2 * (LENGTH + 2 * HANDLES)
+    assert all(name.endswith(".exr") for name in names[1:])
+    assert not list(output.rglob(".*"))
+    colourist.close()
+
+
+MOVIES = [("prores4444", "prores", 96, 54), ("dnxhr", "dnxhd", 256, 144)]  # DNxHR takes nothing smaller
+
+
+@pytest.mark.parametrize(("delivery", "codec", "width", "height"), MOVIES)
+def test_delivery_as_a_movie(
+    engine: Launcher, tmp_path: Path, delivery: str, codec: str, width: int, height: int
+) -> None:
+    footage = make_footage(tmp_path, shots=1, length=4, width=width, height=height)
+    world = World()
+    timeline = world.add_timeline()
+    world.add_clip(timeline, world.add_sequence(footage.grey[0], "shot.exr"), 86400, 4)
+    colourist = Colourist(engine)
+    chosen = settings(tmp_path / "out", footage, delivery=delivery, handles=0)
+    summary = run_pass(Resolve(world), chosen, Recorder(), colourist)
+    colourist.close()
+    assert states(summary) == {"shot.exr": "done"}, summary.outcomes
+    movie = summary.outcomes[0].media
+    take = timeline.tracks[0].items[0].takes[1]
+    assert (take.media.path, take.media.frames) == (movie, 4)
+    reader = imageio_ffmpeg.read_frames(movie, pix_fmt="rgb48le", bits_per_pixel=48)
+    assert next(reader)["codec"].startswith(codec)
+    picture = np.frombuffer(next(reader), "<u2").reshape(height, width, 3).astype(np.float32) / 65535
+    reader.close()
+    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    np.testing.assert_allclose(luma.mean(), read_rgb(footage.grey[0][0]).mean(), atol=0.01)
+    assert np.ptp(picture, axis=-1).mean() > 0.01, "it has colour"
+    assert list((tmp_path / "out").rglob("*.exr")) == [], "the frames it was made of are gone"
+
+
+def test_the_fuse_renders_twelve_frames_in_a_shuffled_order(engine: Launcher, footage: Footage, tmp_path: Path) -> None:
+    if shutil.which("luajit") is None:
+        pytest.skip("luajit is not installed (Debian package luajit): the Fuse is not run")
+    from colormnet.cli.main import app
+
+    plates = []
+    for number in range(12):
+        grey = read_rgb(footage.grey[0][number])
+        plates.append(np.dstack([grey, np.ones_like(grey[..., :1])]))
+        write_exr(tmp_path / f"plate.{number:04d}.exr", plates[-1])
+    arguments = ["colorize", str(tmp_path / "plate.%04d.exr"), "-e", f"{footage.exemplars[0]}@0", "--device", "cpu"]
+    arguments += ["-o", str(tmp_path / "straight.%04d.exr"), "--space", SPACE, "--working-size", str(WORKING_SIZE)]
+    straight = CliRunner().invoke(app, arguments)
+    assert straight.exit_code == 0, straight.output
+
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    order = list(range(12))
+    random.Random(6).shuffle(order)
+    assert order != sorted(order)
+    cache = {"COLORMNET_CACHE": os.environ["COLORMNET_CACHE"]}
+    with FusionHost(raw, lambda n: plates[n] if 0 <= n < 12 else None, cache) as host:
+        host.set(Folder=tmp_path / "cache", Exemplars=f"{footage.exemplars[0]}@0", Live=1, Space=SPACE)
+        host.set(WorkingSize=WORKING_SIZE, Timeout=300)
+        for number in order:
+            shown = host.render(number)
+            assert shown.kind == "image", shown.message
+            assert shown.pixels is not None
+            np.testing.assert_array_equal(shown.pixels[..., :3], read_rgb(tmp_path / f"straight.{number:04d}.exr"))
+            np.testing.assert_array_equal(shown.pixels[..., 3], 1.0)
+        asked = host.calls.count("write_exr")
+        for number in range(12):  # again: all finished, nothing is written or asked
+            assert host.render(number).kind == "image"
+        assert host.calls.count("write_exr") == asked
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".part" or ".tmp." in path.name]
+    assert np.ptp(read_rgb(tmp_path / "straight.0005.exr"), axis=-1).mean() > 0.01, "grey frames would be equal too"
