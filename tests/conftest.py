@@ -43,6 +43,24 @@ def random_lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def clip_folder(demo_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``plate/plate.####.png``: 20 grey frames of the demo clip at 96x54; ``key.png``: the first one in colour."""
+    from colormnet.media.frames import open_source
+
+    folder = tmp_path_factory.mktemp("farm clip")
+    (folder / "plate").mkdir()
+    with open_source(demo_clip, "1-20") as source:
+        for number in source.frames:
+            small = cv2.resize(source.read(number).pixels, (96, 54), interpolation=cv2.INTER_AREA)
+            coded = np.round(small * 255).astype(np.uint8)
+            grey = cv2.cvtColor(coded, cv2.COLOR_RGB2GRAY)
+            assert cv2.imwrite(str(folder / "plate" / f"plate.{1000 + number}.png"), cv2.merge([grey] * 3))
+            if number == 1:
+                assert cv2.imwrite(str(folder / "key.png"), cv2.cvtColor(coded, cv2.COLOR_RGB2BGR))
+    return folder
+
+
 PlateWriter = Callable[..., str]
 
 

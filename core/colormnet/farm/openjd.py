@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InputError
 from ..job import ExemplarSpec
 from ..media.movie import is_movie
-from ..media.notation import frames_text
+from ..media.notation import frames_text, has_pattern
 from .commands import Places, task_arguments
 from .files import write_text
 from .settings import FarmSettings
@@ -190,7 +190,7 @@ def _places(shot: Shot) -> Places:
 
 def _is_one_file(path: str) -> bool:
     """Whether a path names a file as it is: a movie or a picture, not a pattern or a folder."""
-    return is_movie(path) or Path(path).is_file()
+    return is_movie(path) or not (has_pattern(path) or Path(path).is_dir())
 
 
 # --- checking and running with the reference implementation ----------------------------------------------------------

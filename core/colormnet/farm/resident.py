@@ -6,6 +6,7 @@ lets in only who knows the token in the endpoint file, and ends when told to (SI
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import socket
@@ -159,6 +160,7 @@ class Resident:
 
 def main() -> None:
     """The process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     Resident(Path(sys.argv[1]), float(sys.argv[2])).serve()
 
 

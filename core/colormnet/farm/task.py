@@ -1,6 +1,7 @@
 """What one farm task does. It may run in any order, twice at once, or after a kill: the same files come out."""
 
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,6 +18,8 @@ from ..media.notation import frames_text, parse_frames
 if TYPE_CHECKING:
     from ..pipeline import Plan, Progress, Report
     from ..session import Model
+
+log = logging.getLogger(__name__)
 
 REQUEST = "request.json"  # in the state folder: what `verify` needs to look at the inputs again
 
@@ -68,6 +71,7 @@ class Models:
         if key not in self._loaded:
             self._loaded.clear()  # a device holds one network at a time
             self._loaded[key] = load_model(job.model, job.weights, device=job.device, precision=job.precision)
+            log.info("loaded %s on %s", job.model, self._loaded[key].device)
         return self._loaded[key]
 
 

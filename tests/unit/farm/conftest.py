@@ -1,33 +1,14 @@
 import threading
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from colormnet.farm.task import Models
 from colormnet.job import ColorizeJob, ExemplarSpec
-from colormnet.media.frames import open_source
 from colormnet.pipeline import Progress
 
 FRAMES = 20
 FIRST = 1001
-
-
-@pytest.fixture(scope="session")
-def clip_folder(demo_clip, tmp_path_factory) -> Path:
-    """``plate/plate.####.png``: 20 grey frames of the demo clip at 96x54; ``key.png``: the first one in colour."""
-    folder = tmp_path_factory.mktemp("farm clip")
-    (folder / "plate").mkdir()
-    with open_source(demo_clip, f"1-{FRAMES}") as source:
-        for number in source.frames:
-            small = cv2.resize(source.read(number).pixels, (96, 54), interpolation=cv2.INTER_AREA)
-            coded = np.round(small * 255).astype(np.uint8)
-            grey = cv2.cvtColor(coded, cv2.COLOR_RGB2GRAY)
-            assert cv2.imwrite(str(folder / "plate" / f"plate.{FIRST + number - 1}.png"), cv2.merge([grey] * 3))
-            if number == 1:
-                assert cv2.imwrite(str(folder / "key.png"), cv2.cvtColor(coded, cv2.COLOR_RGB2BGR))
-    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# ColorMNet, shot sh010, mode segments: 120 frames. Runs every task here; run it again to go on after a stop.
+# COLORMNET_JOBS: tasks at once where the mode allows it (default 1).
+set -u
+jobs="${COLORMNET_JOBS:-1}"
+pids=()
+asked=0
+stopped=0
+stop() { asked=1; stopped=1; for pid in "${pids[@]+"${pids[@]}"}"; do kill -TERM "$pid" 2>/dev/null; done; }
+trap stop TERM INT
+
+# A signal ends the wait and not the task, which still writes its snapshot: wait again.
+finish() {
+  local code
+  asked=1
+  while [ "$asked" -eq 1 ]; do asked=0; wait "$1"; code=$?; done
+  if [ "$code" -ne 0 ] && [ "$worst" -eq 0 ]; then worst=$code; fi
+}
+worst=0
+run() {
+  if [ "$stopped" -ne 0 ]; then worst=5; return; fi
+  if [ "${#pids[@]}" -ge "$jobs" ]; then finish "${pids[0]}"; pids=("${pids[@]:1}"); fi
+  if [ "$worst" -ne 0 ]; then return; fi
+  "$@" & pids+=("$!")
+}
+stage_done() {
+  for pid in "${pids[@]+"${pids[@]}"}"; do finish "$pid"; done
+  pids=()
+  if [ "$worst" -ne 0 ]; then exit "$worst"; fi
+}
+
+# segment_001
+run colormnet farm task '/plates/sh 010/plate.####.exr' -e /refs/key.png@1001 -e '/refs/old film.mov#12' -o '/renders/sh010/sh010.####.exr' --frames 1001-1120 --weights /studio/weights/lite.safetensors --space ACEScg --part 1001-1050
+stage_done
+
+# segment_002
+run colormnet farm task '/plates/sh 010/plate.####.exr' -e /refs/key.png@1001 -e '/refs/old film.mov#12' -o '/renders/sh010/sh010.####.exr' --frames 1001-1120 --weights /studio/weights/lite.safetensors --space ACEScg --part 1051-1100
+stage_done
+
+# segment_003
+run colormnet farm task '/plates/sh 010/plate.####.exr' -e /refs/key.png@1001 -e '/refs/old film.mov#12' -o '/renders/sh010/sh010.####.exr' --frames 1001-1120 --weights /studio/weights/lite.safetensors --space ACEScg --part 1101-1120
+stage_done

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# ColorMNet, shot sh010, mode shot: queue all tasks; each stage after the one before.
+set -eu
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+previous=$(sbatch --parsable --array=0 "$here/task.sbatch")
+previous="${previous%%;*}"
+echo "colour: job $previous"
