@@ -1,0 +1,163 @@
+"""Farm machines: no home, nothing writable but the output, no windows, no index, little notice."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import COLORMNET, SIZE, pictures
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+NOBODY = 65534
+
+
+def task_words(job, output, *more):
+    words = ["farm", "task", job.plate, "-e", str(job.exemplars[0]), "-o", str(output / "shot.####.png")]
+    return [*words, "--working-size", str(SIZE), "--device", "cpu", *more]
+
+
+def test_sigterm_writes_a_state_and_exits_5_and_the_task_goes_on(clip_job, environment, tmp_path):
+    words = [word if word != str(SIZE) else "256" for word in task_words(clip_job, tmp_path / "out")]
+    task = subprocess.Popen([COLORMNET, *words], env=environment, stderr=subprocess.PIPE, text=True)
+    first = tmp_path / "out" / "shot.1002.png"
+    while not first.exists():
+        assert task.poll() is None, task.stderr.read()
+        time.sleep(0.005)
+    task.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, said = task.communicate(timeout=120)
+    assert task.returncode == 5, said
+    assert time.monotonic() - began < 120, "the default notice"
+    written = len(pictures(tmp_path / "out"))
+    assert 2 <= written < 20
+    (state,) = (tmp_path / "out" / ".colormnet").iterdir()
+    assert [path.name for path in state.glob("snapshot-*.ckpt")] == [f"snapshot-{written}.ckpt"]
+    again = subprocess.run([COLORMNET, *words], env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"{20 - written} of {20 - written}" in again.stderr, "it goes on where it stopped"
+    assert len(pictures(tmp_path / "out")) == 20
+
+
+def test_sigterm_while_python_is_still_importing_exits_5(clip_job, environment, tmp_path):
+    """The notice may come before the first frame; nothing is begun then."""
+    ready = tmp_path / "ready"
+    code = (
+        "import sys, pathlib, time, colormnet.farm.task as task\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "run = task.run_task\n"
+        "def slow(*given):\n    time.sleep(1)\n    return run(*given)\n"
+        "task.run_task = slow\n"
+        "from colormnet.cli.main import run as main\nmain()\n"
+    )
+    words = task_words(clip_job, tmp_path / "out")
+    task = subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stderr=subprocess.PIPE, text=True)
+    while not ready.exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    while task.poll() is None:  # again and again, as impatient managers do
+        task.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    said = task.stderr.read()
+    assert task.returncode in (5, -signal.SIGTERM), said
+    assert not (tmp_path / "out").exists() or not pictures(tmp_path / "out")
+
+
+def readable_by_all(path: Path) -> bool:
+    """Whether another user gets to a path."""
+    parents = [path, *path.parents]
+    return all(parent.stat().st_mode & (0o5 if parent.is_dir() else 0o4) for parent in parents)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to become a user who may write nothing")
+def test_a_read_only_install_without_a_home_and_without_windows(clip_job, clip_folder, colorized, tmp_path):
+    """As the user nobody, who can read the installation and write only the output."""
+    base = Path("/tmp") / f"colormnet-farm-test-{os.getpid()}"  # pytest's own folders are closed to other users
+    if not (readable_by_all(Path(sys.executable)) and readable_by_all(ROOT / "core" / "colormnet")):
+        pytest.skip("the installation is in a folder that other users cannot enter")
+    try:
+        shutil.copytree(clip_folder, base / "clip")
+        (base / "out").mkdir()
+        os.chown(base / "out", NOBODY, NOBODY)
+        words = ["farm", "task", str(base / "clip" / "plate" / "plate.####.png"), "-e", f"{base}/clip/key.png@1001"]
+        words += ["-o", f"{base}/out/shot.####.png", "--working-size", str(SIZE), "--device", "cpu"]
+        code = (
+            "import sys, re, os\n"
+            "from colormnet.cli.main import run\n"
+            "try:\n    run()\nfinally:\n"
+            "    maps = open('/proc/self/maps').read()\n"
+            "    print('WINDOWS', sorted(set(re.findall(r'lib(?:X11|xcb|wayland|gtk|Qt)[^ /]*', maps))))\n"
+        )
+        answer = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "TMPDIR": f"{base}/out"},  # neither HOME nor DISPLAY
+            cwd="/",
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert "WINDOWS []" in answer.stdout
+        assert pictures(base / "out") == colorized
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def test_weights_come_from_a_shared_read_only_place(clip_job, colorized, environment, tmp_path):
+    shared = tmp_path / "share"
+    shared.mkdir()
+    weights = shared / "lite.safetensors"
+    shutil.copy(ROOT / "core" / "colormnet" / "checkpoints" / "lite.safetensors", weights)
+    weights.chmod(0o444)
+    shared.chmod(0o555)
+    words = task_words(clip_job, tmp_path / "out", "--weights", str(weights), "--part", "1001-1004")
+    answer = subprocess.run([COLORMNET, *words], env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert all(colorized[name] == data for name, data in pictures(tmp_path / "out").items())
+    assert os.listdir(shared) == ["lite.safetensors"]
+
+
+def test_the_wheel_installs_without_an_index_and_runs(environment, tmp_path):
+    """The air-gapped way of docs/farm.md, for the project's own wheel; its dependencies come from the same folder."""
+    source = tmp_path / "source"
+    skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("core", "plugin"):
+        shutil.copytree(ROOT / name, source / name, ignore=skipped)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    offline = {**environment, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheelhouse")}
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(tmp_path / "wheelhouse")]
+    built = subprocess.run(build, env=offline, capture_output=True, text=True, check=False)
+    if "No module named 'setuptools'" in built.stderr:
+        pytest.skip("setuptools is not in this environment, and without an index it cannot be had")
+    assert built.returncode == 0, built.stderr
+    target = tmp_path / "site"
+    install = [*pip, "install", "colormnet", "--no-deps", "--target", str(target)]
+    installed = subprocess.run(install, env=offline, capture_output=True, text=True, check=False)
+    assert installed.returncode == 0, installed.stderr
+    code = (
+        "import sys, colormnet; sys.argv = ['colormnet', 'farm', 'task', '--help']\n"
+        "print(colormnet.__file__)\nfrom colormnet.cli.main import run; run()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**offline, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(str(target))
+    assert "--prepass-every" in run.stdout
+    assert (target / "colormnet" / "checkpoints" / "lite.safetensors").is_file()
+    assert (target / "colormnet_host" / "protocol.py").is_file()
