@@ -32,8 +32,8 @@ def as_int(value: Any, fallback: int = -1) -> int:
 
 
 def as_float(value: Any, fallback: float = 0.0) -> float:
-    """A clip property or project setting ("23.976", 24.0, "") as a float, or ``fallback``."""
+    """A clip property or project setting ("23.976", "29.97 DF", 24.0, "") as a float, or ``fallback``."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return float(str(value).split()[0])
+    except (IndexError, ValueError):
         return fallback

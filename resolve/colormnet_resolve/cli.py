@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--marker", choices=MARKER_COLOURS, metavar="COLOUR", help="clips that carry a marker of this colour"
     )
-    which.add_argument("--resume", action="store_true", help="take up what an interrupted pass left undone in --output")
+    which.add_argument(
+        "--resume", action="store_true", help="go on with what a pass left undone in --output, as it began"
+    )
     made.add_argument(
         "--handles", type=int, default=base.handles, help="extra frames at both ends (default %(default)s)"
     )

@@ -206,7 +206,7 @@ def _append(
         items = [item for item in temporary.GetItemListInTrack("video", 1) or [] if item is not None]
         if len(items) != 1:
             raise PassError(
-                "'{0}' was not put on the temporary timeline ({1} items there): relink its media if it is offline.".format(
+                "'{0}' did not come onto the temporary timeline ({1} items there): relink its media.".format(
                     clip.name, len(items)
                 )
             )

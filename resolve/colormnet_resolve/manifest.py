@@ -70,6 +70,7 @@ class Manifest:
     def __init__(self, folder: str) -> None:
         self.path = os.path.join(folder, FILE_NAME)
         self.entries: Dict[str, Entry] = {}
+        self.settings: Dict[str, Any] = {}  # of the newest pass, so that a resumed one goes on as it began
         if os.path.exists(self.path):
             self._load()
 
@@ -80,18 +81,29 @@ class Manifest:
                 data = json.load(stream)
             version = data["version"]
             entries = {uid: Entry(**fields) for uid, fields in data["clips"].items()}
+            settings = dict(data["settings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PassError("The manifest {0} cannot be read ({1}): {2}.".format(self.path, error, advice)) from error
         if version != VERSION:
             raise PassError("The manifest {0} is of version {1}: {2}.".format(self.path, version, advice))
         self.entries = entries
+        self.settings = settings
 
     def record(self, entry: Entry) -> None:
         """Keep ``entry`` and save the file atomically; raises PassError when the folder cannot be written."""
         self.entries[entry.uid] = entry
+        self._save()
+
+    def begin(self, settings: Dict[str, Any]) -> None:
+        """Keep the settings of a pass that begins; raises PassError as ``record`` does."""
+        self.settings = settings
+        self._save()
+
+    def _save(self) -> None:
         clips = {uid: dict(kept._asdict()) for uid, kept in self.entries.items()}
+        content = {"version": VERSION, "settings": self.settings, "clips": clips}
         try:
-            write_atomically(self.path, json.dumps({"version": VERSION, "clips": clips}, indent=2, sort_keys=True))
+            write_atomically(self.path, json.dumps(content, indent=2, sort_keys=True))
         except OSError as error:
             raise PassError(
                 "The manifest {0} cannot be written ({1}): choose another output folder.".format(

@@ -17,7 +17,7 @@ from .movie import Encoder
 from .progress import Reporter
 from .selection import Clip, Refusal
 from .sequences import expand_bracketed, frame_path, is_sequence, missing_frames, safe_name
-from .settings import PassSettings
+from .settings import PassSettings, from_record
 
 if TYPE_CHECKING:
     import fusionscript
@@ -63,11 +63,11 @@ def run_pass(
     """Colour the clips the settings mean.
 
     One clip's failure does not stop the others. ``resume`` takes up the clips the manifest of the output folder holds
-    as not done, with the exemplars recorded there, instead of selecting clips. Raises PassError for what concerns the
-    pass as a whole; Resolve is left as it was found, whatever happens.
+    as not done, with the exemplars and settings recorded there; of ``settings`` only the folder counts then. Raises
+    PassError for what concerns the pass as a whole; Resolve is left as it was found, whatever happens.
     """
     check_edition(resolve)
-    settings = settings.checked()
+    settings = _resumed(settings) if resume else settings.checked()
     manager = need(resolve.GetProjectManager(), "The project manager cannot be reached: open a project and try again.")
     project = need(manager.GetCurrentProject(), "No project is open: open one and try again.")
     timeline = need(project.GetCurrentTimeline(), "No timeline is open: open the timeline with the clips to colour.")
@@ -79,6 +79,15 @@ def run_pass(
         reporter.warn("removed '{0}', left by a pass that did not end well.".format(name))
     with deliver.ResolveState(resolve, project, timeline, reporter):
         return pass_.run()
+
+
+def _resumed(settings: PassSettings) -> PassSettings:
+    """The settings the output folder's manifest holds. Its exemplars are those of the clips, not to be found again."""
+    folder = os.path.abspath(os.path.expanduser(settings.output))
+    recorded = Manifest(folder).settings
+    if not recorded:
+        raise PassError("There is nothing to resume in {0}: no pass has begun there.".format(folder))
+    return from_record(recorded, folder)
 
 
 def _prepare_folder(folder: str) -> None:
@@ -131,6 +140,8 @@ class _Pass:
         gatherer: Optional[exemplars.Gatherer] = None
         if not self.resume:
             gatherer = exemplars.Gatherer(self.project, self.timeline, self.settings, self.space, stills)
+        if not self.resume:
+            self.manifest.begin(dict(self.settings._asdict()))
         outcomes: List[Outcome] = []
         for position, clip in enumerate(clips):
             if outcomes and outcomes[-1].state == CANCELLED:
@@ -190,10 +201,11 @@ class _Pass:
                 ):
                     self.reporter.stage("'{0}' is unchanged: nothing to do".format(clip.name))
                     return Outcome(clip.name, UNCHANGED, "", entry.pattern)
+                weakest = ""
             else:
                 self.manifest.record(entry)
-                self._colour(clip, entry, pictures)
-            message = self._place(clip, entry)
+                weakest = self._colour(clip, entry, pictures)
+            message = self._place(clip, entry) + weakest
             self._nothing_else_moved(clip, before)
             self.manifest.record(entry._replace(state=DONE))
             return Outcome(clip.name, DONE, message, entry.pattern)
@@ -253,7 +265,8 @@ class _Pass:
 
     # Pixels -----------------------------------------------------------------------------------------------------------
 
-    def _colour(self, clip: Clip, entry: Entry, pictures: List[Exemplar]) -> None:
+    def _colour(self, clip: Clip, entry: Entry, pictures: List[Exemplar]) -> str:
+        """Make the coloured media; words that say where one more exemplar would help most."""
         first, count = deliver.clip_range(clip, self.settings.handles)
         movie = not is_sequence(entry.pattern)
         need_bytes = clip.width * clip.height * 6 * count * (2 if not movie else 3)
@@ -278,10 +291,8 @@ class _Pass:
             coloured = self.colourist.colour(
                 Work(session, clip.name, frames, pictures, space), self.settings, self.reporter
             )
-            weakest = least_sure(coloured)
-            if weakest is not None and len(pictures) == 1:
-                at = weakest.number - clip.left_offset
-                self.reporter.stage("'{0}' is least sure at frame {1} of the clip".format(clip.name, max(0, at)))
+            seen = range(clip.left_offset, clip.left_offset + clip.duration)  # without handles
+            weakest = least_sure([frame for frame in coloured if frame.number in seen])
             if movie:
                 rate = str(self.timeline.GetSetting("timelineFrameRate") or "24")
                 self.encoder.encode(
@@ -295,6 +306,7 @@ class _Pass:
                     clip.name, os.path.dirname(entry.pattern)
                 )
             )
+        return "" if weakest is None else "; least sure {0} frames in".format(weakest.number - clip.left_offset)
 
     def _plates(self, clip: Clip, first: int, count: int, folder: str) -> Tuple[List[str], str]:
         """(paths of the plate frames, their OCIO space): the source itself where allowed, else a render."""

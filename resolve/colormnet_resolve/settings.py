@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from .errors import PassError
 
@@ -96,4 +96,18 @@ class PassSettings(NamedTuple):
                     raise PassError("The exemplar {0} does not exist: choose an image file.".format(path))
                 exemplars.append(path)
         output = os.path.abspath(os.path.expanduser(self.output))
+        if "%" in output:
+            raise PassError(
+                "The output folder {0} contains a '%', which Resolve misreads: choose another.".format(output)
+            )
         return self._replace(exemplars=tuple(exemplars), output=output)
+
+
+def from_record(record: Dict[str, Any], output: str) -> PassSettings:
+    """The settings a manifest holds, for its folder; raises PassError where they are of another version."""
+    try:
+        return PassSettings(**dict(record, output=output, exemplars=tuple(record["exemplars"])))
+    except (KeyError, TypeError) as error:
+        raise PassError(
+            "The manifest in {0} holds no settings to resume with ({1}): start the pass anew.".format(output, error)
+        ) from error

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     """Encode; 0 when the movie is whole."""
     pattern, first, count, movie, codec, rate = arguments
     numbers = range(int(first), int(first) + int(count))
-    frame_rate = str(Fraction(RATES.get(rate, rate)))
+    frame_rate = str(Fraction(RATES.get(rate.split()[0], rate.split()[0])))
     folder, name = os.path.split(pattern)
     size = read_frame(os.path.join(folder, name % numbers[0])).shape
     handle, temporary = tempfile.mkstemp(prefix=".colormnet-", suffix=".mov", dir=os.path.dirname(movie))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -22,6 +25,7 @@ from colormnet_resolve.settings import PassSettings
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).resolve().parents[3]
 SPACE = "Gamma 2.4 Rec.709 - Texture"
 HANDLES, LEFT, LENGTH = 2, 6, 8
 WORKING_SIZE = 112
@@ -105,6 +109,47 @@ def test_done_failing_cancelled_and_resumed(engine: Launcher, footage: Footage, 
     assert all(name.endswith(".exr") for name in names[1:])
     assert not list(output.rglob(".*"))
     colourist.close()
+
+
+OUTSIDE = """
+import atexit, json, os, sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from resolve_standin import Resolve
+from resolve_support import Footage, three_clips
+grey = [[Path({folder!r}) / f"shot{{shot}}.{{n:04d}}.exr" for n in range(24)] for shot in (1, 2, 3)]
+world = three_clips(Footage(Path({folder!r}), grey, [], []))
+world.quirks.headless = True
+before = world.snapshot()
+
+def tell():
+    takes = [[take.media.path for take in item.takes] for item in world.timelines[0].tracks[0].items]
+    Path({told!r}).write_text(json.dumps({{"takes": takes, "unchanged": world.snapshot() == before}}))
+
+atexit.register(tell)
+
+def scriptapp(name):
+    return Resolve(world)
+"""
+
+
+def test_from_an_external_shell_with_a_headless_resolve(engine: Launcher, footage: Footage, tmp_path: Path) -> None:
+    """``colormnet-resolve`` in a process of its own, reaching Resolve by the vendor's module."""
+    modules = tmp_path / "Modules"
+    modules.mkdir()
+    told = tmp_path / "told.json"
+    paths = [str(ROOT / "tests/hosts/resolve"), str(ROOT / "resolve")]
+    module = OUTSIDE.format(paths=paths, folder=str(footage.folder), told=str(told))
+    (modules / "DaVinciResolveScript.py").write_text(module)
+    command = [sys.executable, "-m", "colormnet_host.resolve_command", "-o", str(tmp_path / "out"), "--handles", "0"]
+    command += ["-e", str(footage.exemplars[0]), "--device", "cpu", "--working-size", str(WORKING_SIZE)]
+    environment = {**os.environ, "RESOLVE_SCRIPT_API": str(tmp_path), "COLORMNET_PYTHON": sys.executable}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT / "plugin")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "shot2: done - coloured, take 2" in done.stdout
+    found = json.loads(told.read_text())
+    assert [len(takes) for takes in found["takes"]] == [1, 2, 1]
+    assert found["unchanged"]
 
 
 MOVIES = [("prores4444", "prores", 96, 54), ("dnxhr", "dnxhd", 256, 144)]  # DNxHR takes nothing smaller

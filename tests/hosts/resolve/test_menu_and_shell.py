@@ -59,7 +59,7 @@ def test_the_window_from_start_to_end(world: World, footage: Footage, tmp_path: 
     progress: list[str] = []
     dispatcher.on_step = lambda window: progress.append(window.GetItems()["Stage"].Text)
     assert menu.run(names(world, dispatcher), Painter(), console()) == 0
-    assert shown == ["shot2: done - coloured, take 2"]
+    assert shown == ["shot2: done - coloured, take 2; least sure 0 frames in"]
     assert any("Rendering the plate of 'shot2'" in text for text in progress)
     assert not any(window.visible for window in dispatcher.windows)
     kept = json.loads((tmp_path / "home" / "resolve.json").read_text())
@@ -174,6 +174,7 @@ def test_the_cancel_file(world: World, footage: Footage, tmp_path: Path) -> None
     arguments = ["-o", str(tmp_path), "-e", str(footage.exemplars[0]), "--handles", "2"]
     assert cli.main(arguments, names(world, None), Painter(), console()) == 5
     world.quirks.on_render_poll = None
+    arguments = ["-o", str(tmp_path)]
     assert cli.main([*arguments, "--resume"], names(world, None), Painter(), console()) == 0
 
 

@@ -279,8 +279,10 @@ def test_cancelled_while_colouring_and_resumed(world: World, footage: Footage, t
     assert exit_code(summary) == 5
     assert world.snapshot() == before
     assert leftovers(tmp_path) == []
-    summary, _ = run(world, settings_for(footage, tmp_path), resume=True)
+    # Of the settings given only the folder counts: the pass goes on as it began.
+    summary, _ = run(world, settings_for(footage, tmp_path, handles=9, placement="track", exemplars=()), resume=True)
     assert states(summary) == {"shot1": "done"}
+    assert (items(world)[0].takes[1].start, items(world)[0].takes[1].media.frames) == (2, 12)
     with pytest.raises(PassError, match="nothing to resume"):
         run(world, settings_for(footage, tmp_path), resume=True)
 
@@ -379,6 +381,7 @@ def test_every_silent_failure_becomes_a_sentence(world: World, footage: Footage,
     ("call", "words"),
     [
         ("Project.DeleteRenderJob", "render job"),
+        ("MediaPool.DeleteTimelines", "could not be deleted"),
         ("Project.SaveAsNewRenderPreset", "Deliver settings cannot be kept"),
         ("Timeline.SetCurrentTimecode", ""),
         ("Resolve.OpenPage", "the page could not be put back"),
@@ -435,6 +438,11 @@ def test_an_unexpected_error_leaves_nothing_behind(world: World, footage: Footag
     assert leftovers(tmp_path) == []
 
 
+def test_nothing_to_resume(world: World, footage: Footage, tmp_path: Path) -> None:
+    with pytest.raises(PassError, match="no pass has begun there"):
+        run(world, settings_for(footage, tmp_path), resume=True)
+
+
 def test_a_folder_that_cannot_be_written(world: World, footage: Footage, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PassError, match="cannot be written"):
@@ -472,6 +480,7 @@ def test_a_running_render_is_not_disturbed(world: World, footage: Footage, tmp_p
         ({"direct": True}, "source-space"),
         ({"select": "marker", "marker_colour": "Plaid"}, "no marker colour"),
         ({"output": ""}, "No output folder"),
+        ({"output": "/tmp/100%"}, "contains a '%'"),
         ({"select": "track", "track": 4}, "no video track 4"),
     ],
 )

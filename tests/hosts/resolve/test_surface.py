@@ -91,12 +91,14 @@ for name in sys.argv[3].split(","):
     importlib.import_module("colormnet_resolve." + name)
 import colormnet_host.client, colormnet_host.install_resolve, colormnet_host.resolve_command
 from colormnet_resolve.manifest import Entry, Manifest
-from colormnet_resolve.settings import PassSettings
+from colormnet_resolve.settings import PassSettings, from_record
 from colormnet_resolve import cli, sequences
 folder = tempfile.mkdtemp()
 manifest = Manifest(folder)
 manifest.record(Entry("u", "n", "done", "f", "p_%04d.exr", 1001, 3, [["/a", "", None]], ""))
+manifest.begin(dict(PassSettings(output=folder)._asdict()))
 assert Manifest(folder).entries["u"].frames == 3
+assert from_record(Manifest(folder).settings, "/x") == PassSettings(output="/x")
 settings = PassSettings(output=folder, exemplars=("still",)).checked()
 assert settings.output == os.path.abspath(folder)
 assert sequences.expand_bracketed("/a/b_[0001-0003].exr")[0][2] == "/a/b_0003.exr"
