@@ -12,7 +12,7 @@ import numpy.typing as npt
 from colormnet.colour.lab import display_to_lab, lab_to_display
 from colormnet.colour.spaces import ColourSpace, default_space
 from colormnet.errors import InputError
-from colormnet.evaluation.metrics import Picture, Plane
+from colormnet.evaluation.metrics import Picture, Plane, chroma_magnitude, colour_histograms, colourfulness
 from colormnet.media.frames import ColourHint, open_source
 from colormnet.media.movie import is_movie
 from colormnet.media.notation import has_pattern, image_format
@@ -53,6 +53,15 @@ class ClipSource:
     path: str
 
 
+@dataclass(frozen=True)
+class TruthStatistics:
+    """Colourfulness, chroma magnitude (Lab units) and channel histograms (3, 256) of a true frame."""
+
+    colourfulness: float
+    chroma_magnitude: float
+    histograms: npt.NDArray[np.float64]
+
+
 class Clip:
     """A clip's true frames at the measured size.
 
@@ -66,6 +75,7 @@ class Clip:
         self.truth = truth
         self.numbers = list(numbers)
         self.original = original
+        self._statistics: dict[int, TruthStatistics] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -78,6 +88,17 @@ class Clip:
     def planes(self, index: int) -> tuple[Plane, Plane]:
         """Luminance (H, W) and chroma (2, H, W) of a true frame, float32 network units."""
         return split(self.truth[index])
+
+    def statistics(self, index: int) -> "TruthStatistics":
+        """What every method's frame is compared with beside the picture itself; worked out once."""
+        known = self._statistics.get(index)
+        if known is None:
+            picture = np.asarray(self.truth[index])
+            known = TruthStatistics(
+                colourfulness(picture), chroma_magnitude(self.planes(index)[1]), colour_histograms(picture)
+            )
+            self._statistics[index] = known
+        return known
 
     def luminance(self, index: int) -> Plane:
         """Luminance (H, W) of a true frame, float32 network units."""

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import jensenshannon
-from skimage.metrics import mean_squared_error
 
 Picture = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -33,7 +32,7 @@ def _decibels(mean_square: float, peak: float) -> float:
 
 def psnr(truth: Picture, result: Picture) -> float:
     """Peak signal-to-noise ratio over all pixels and channels, in dB with peak 255."""
-    return _decibels(float(mean_squared_error(truth, result)), 255.0)
+    return _decibels(cv2.norm(truth, result, cv2.NORM_L2SQR) / truth.size, 255.0)
 
 
 def psnr_wrapped_uint8(truth: Picture, result: Picture) -> float:

@@ -134,6 +134,7 @@ def evaluate_clip(
     for index in range(len(clip)):
         truth = np.asarray(clip.truth[index])
         luminance, chroma_truth = clip.planes(index)
+        known = clip.statistics(index)
         with PeakResidentMemory() as memory:
             began = time.perf_counter()
             chroma = method.next(luminance)
@@ -159,14 +160,14 @@ def evaluate_clip(
                 else perceptual.lpips(truth, result),
                 psnr_chroma=metrics.psnr_chroma(chroma_truth, chroma),
                 colourfulness=metrics.colourfulness(result),
-                colourfulness_truth=metrics.colourfulness(truth),
+                colourfulness_truth=known.colourfulness,
                 chroma_magnitude=metrics.chroma_magnitude(chroma),
-                chroma_magnitude_truth=metrics.chroma_magnitude(chroma_truth),
+                chroma_magnitude_truth=known.chroma_magnitude,
                 seconds=seconds,
             )
         )
         histograms.append(metrics.colour_histograms(result))
-        histograms_truth.append(metrics.colour_histograms(truth))
+        histograms_truth.append(known.histograms)
         if count_given or index not in given:
             collector.add(result)
         if index in shown:
