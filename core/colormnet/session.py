@@ -28,9 +28,9 @@ Plane = TypeVar("Plane", NDArray[np.float32], Tensor)
 class Colorizer:
     """Colorizes one clip, frame after frame, from one or more exemplars.
 
-    Planes are (H, W) or (2, H, W), float32, in network units: ``L' = (L - 50) / 50``, ``a' = a / 110``, ``b' = b / 110``
-    (CIE Lab, D65). numpy arrays are answered with numpy arrays, torch tensors with tensors on the same device.
-    The same calls give bit-identical results on the same device.
+    Planes are (H, W) or (2, H, W), float32, in network units: ``L' = (L - 50) / 50``, ``a' = a / 110``,
+    ``b' = b / 110`` (CIE Lab, D65). numpy arrays are answered with numpy arrays, torch tensors
+    with tensors on the same device. The same calls give bit-identical results on the same device.
     """
 
     def __init__(self, model: Model, settings: MemorySettings | None = None, clip_length: int | None = None) -> None:
@@ -140,8 +140,8 @@ class Colorizer:
     def confidence(self) -> Any:
         """(H, W) float32 in [0, 1]: how sure the last step was of its colour, pixel by pixel.
 
-        From the network's own head where it has one, else ``exp`` of the best similarity found in the memory: 1 where the
-        memory holds the very same feature. Raises InputError before the first step.
+        From the network's own head where it has one, else ``exp`` of the best similarity found in the memory: 1 where
+        the memory holds the very same feature. Raises InputError before the first step.
         """
         if self._confidence is None:
             raise InputError("there is no confidence before the first step")
@@ -194,13 +194,11 @@ class Colorizer:
         snapshot.write(path, header, tensors)
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], model: Model, settings: MemorySettings | None = None
-    ) -> "Colorizer":
+    def load(cls, path: str | os.PathLike[str], model: Model, settings: MemorySettings | None = None) -> "Colorizer":
         """A session that goes on where `save` left off.
 
-        Raises WeightsError when the snapshot was made by another model, other weights or another precision, InputError when
-        it is missing, truncated, or was made under other settings than the ones given.
+        Raises WeightsError when the snapshot was made by another model, other weights or another precision, InputError
+        when it is missing, truncated, or was made under other settings than the ones given.
         """
         saved = snapshot.read(path)
         header = saved.header
@@ -245,7 +243,8 @@ class Colorizer:
 
     def _step(self, keys: Keys, light: Tensor, last: bool) -> Tensor:
         network = self.model.network
-        # At the start, with an exemplar from elsewhere, there is no adjacent frame to attend to, and the hidden state stays.
+        # At the start, with an exemplar from elsewhere, there is no adjacent frame to attend to, and the hidden state
+        # stays.
         opening = self.frame_index == 0
         every = 1 if self.settings.propagation != "mfp" else self.settings.every
         due = self.frame_index - self._last_memorised >= every
@@ -270,14 +269,15 @@ class Colorizer:
         self._bank.memorise(keys, values.value, permanent, self._evicting())
         self._hidden = values.hidden if deep else hidden
         self._last_memorised = self.frame_index
-        self._refer(keys, light, colour, values)
+        self._refer(keys, light, colour, values, afresh=permanent)
 
-    def _refer(self, keys: Keys, light: Tensor, colour: Tensor, values: Values | None) -> None:
-        """Make this frame the one that local attention reads."""
+    def _refer(self, keys: Keys, light: Tensor, colour: Tensor, values: Values | None, afresh: bool = False) -> None:
+        """Make this frame the one that local attention reads; ``afresh``: nothing before it counts any more."""
         network = self.model.network
         if values is None and network.reference_needs_value:
             values = network.encode_value(keys, light, colour, self._hidden, deep=False)
-        self._reference = network.reference(keys, light, colour, values)
+        earlier = None if afresh else self._reference
+        self._reference = network.reference(keys, light, colour, values, earlier)
 
     def _sureness(self, decoded: Decoded, similarity: Tensor, light: Tensor) -> Tensor:
         """(1, 1, H, W) of the padded frame."""

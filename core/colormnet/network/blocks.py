@@ -1,7 +1,7 @@
 """Building blocks shared by the value encoder and the decoder (network.md section 3).
 
-Shapes: B batch, G chroma groups (2), C channels. Grouped maps travel as (B * G, C, h, w), group within batch; maps of the
-image alone as (B, C, h, w). The image's part of a convolution over both is computed once and added to every group.
+Shapes: B batch, G chroma groups (2), C channels. Grouped maps travel as (B * G, C, h, w), group within batch; maps of
+the image alone as (B, C, h, w). The image's part of a convolution over both is computed once and added to every group.
 """
 
 import torch
@@ -59,7 +59,7 @@ class _ChannelGate(nn.Module):
         self.mlp = nn.Sequential(nn.Flatten(), nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3)))
+        gate: Tensor = self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3)))
         return x * gate.sigmoid()[:, :, None, None]
 
 

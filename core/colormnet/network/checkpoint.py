@@ -29,9 +29,7 @@ class ReleasedFile:
     name: str = "DINOv2FeatureV6_LocalAtten_s2_154000.pth"
     size: int = 494_884_817
     sha256: str = "eaf6301d1a088c0d7133008079a83b5fac1fc0f791061b2cf1b657602013457a"
-    url: str = (
-        "https://github.com/yyang181/colormnet/releases/download/v0.1/DINOv2FeatureV6_LocalAtten_s2_154000.pth"
-    )
+    url: str = "https://github.com/yyang181/colormnet/releases/download/v0.1/DINOv2FeatureV6_LocalAtten_s2_154000.pth"
     licence: str = "CC BY-NC-SA 4.0 (attribution, non-commercial use only, share alike)"
 
 
@@ -42,8 +40,8 @@ LITE_FILE = Path(__file__).resolve().parent.parent / "checkpoints" / "lite.safet
 def weights_directories() -> list[Path]:
     """Folders searched for weights, in order: those of $COLORMNET_WEIGHTS, then the user's data folder.
 
-    The variable may name a shared, read-only place, or several separated as in PATH. Without a home directory the user's
-    folder is left out.
+    The variable may name a shared, read-only place, or several separated as in PATH. Without a home directory the
+    user's folder is left out.
     """
     named = [Path(part) for part in os.environ.get(WEIGHTS_VARIABLE, "").split(os.pathsep) if part]
     try:

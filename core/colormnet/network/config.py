@@ -1,7 +1,7 @@
 """Settings of the released network and of its variants' networks, as data.
 
-What the paper calls feature propagation (stacking, recurrent, MFP), and the choice of local attention's reference frame,
-are rules of the memory: see `colormnet.memory.settings`. Named variants: `colormnet.network.variants`.
+What the paper calls feature propagation (stacking, recurrent, MFP), and the choice of local attention's reference
+frame, are rules of the memory: see `colormnet.memory.settings`. Named variants: `colormnet.network.variants`.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -83,6 +83,7 @@ class NetworkConfig:
 
 
 RELEASED = NetworkConfig()
+
 
 def small(config: NetworkConfig, width: float = 0.125) -> NetworkConfig:
     """The same variant, small enough to train on a CPU."""

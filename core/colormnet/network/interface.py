@@ -63,8 +63,18 @@ class ColorNetwork(nn.Module, ABC):
         """What the memory stores for a coloured frame. ``chroma``: (B, 2, H, W); ``deep`` updates the hidden state."""
 
     @abstractmethod
-    def reference(self, keys: Keys, luminance: Tensor, chroma: Tensor, values: Values | None) -> tuple[Tensor, ...]:
-        """What local attention keeps of a coloured frame (tensors private to the network)."""
+    def reference(
+        self,
+        keys: Keys,
+        luminance: Tensor,
+        chroma: Tensor,
+        values: Values | None,
+        earlier: tuple[Tensor, ...] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """What local attention keeps of a coloured frame (tensors private to the network).
+
+        ``earlier`` is what it kept before; None where the frame starts afresh (an exemplar, or the first frame).
+        """
 
     @abstractmethod
     def read_locally(self, keys: Keys, luminance: Tensor, reference: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:

@@ -7,9 +7,12 @@ anisotropic L2 similarity, local attention on an adjacent frame, a decoder. What
 - a memorised value is the frame's own chroma, folded so that one stride-16 token carries a 4x4 patch of it, beside a
   few learned channels: attention then moves real colour and the decoder only has to choose and repair;
 - local attention looks at the *previous* frame in a window around each token's motion (DIS optical flow of the
-  luminance), so that a small window is enough; the same motion carries the previous chroma at full working resolution;
-- the output is a learned mix of three candidates (the carried chroma, the memory read, a guess from the content alone)
-  plus a residual, with a learned confidence. There is no hidden state.
+  luminance), so that a small window is enough;
+- the same motion carries chroma at full working resolution, from the previous frame and from an *anchor*: the newest
+  exemplar in the shot (else the first frame), which no chain of frames has worn;
+- the output is what is carried, corrected where a learned gate opens towards a mix of the memory read, a guess from the
+  content alone and a residual. The gate can close fully, so that nothing creeps in over a long shot. A learned
+  confidence goes with it. There is no hidden state.
 """
 
 from dataclasses import dataclass
@@ -181,23 +184,23 @@ class Lite(ColorNetwork):
         self.in16 = nn.Conv2d(config.width16 + self.value_channels + 2, config.width16, 3, padding=1)
         self.res16 = Residual(config.width16)
         self.up16 = nn.Conv2d(config.width16, config.width8, 1)
-        self.in8 = nn.Conv2d(2 * config.width8 + 2 + 2 + 8 + 3, config.width8, 3, padding=1)
+        self.in8 = nn.Conv2d(2 * config.width8 + 2 + 4 + 8 + 4, config.width8, 3, padding=1)
         self.res8 = Residual(config.width8)
         self.up8 = nn.Conv2d(config.width8, config.width4, 1)
-        self.in4 = nn.Conv2d(2 * config.width4 + 2 + 2 + 2, config.width4, 3, padding=1)
+        self.in4 = nn.Conv2d(2 * config.width4 + 2 + 4 + 3, config.width4, 3, padding=1)
         self.res4 = Residual(config.width4)
         self.guess = nn.Conv2d(config.width4, 2, 3, padding=1)
         self.certainty = nn.Conv2d(config.width4, 1, 3, padding=1)
         self.up4 = nn.Conv2d(config.width4, config.width2, 1)
-        self.in2 = nn.Conv2d(config.width2 + c2 + 4 + 8 + 2 + 2 + 4, config.width2, 3, padding=1)
+        self.in2 = nn.Conv2d(config.width2 + c2 + 28 + 2 + 2, config.width2, 3, padding=1)
         self.res2 = Residual(config.width2)
-        self.out = nn.Conv2d(config.width2, 4 * (2 + 3), 3, padding=1)  # per full-size pixel: residual, mix logits
+        # For each full-size pixel: residual a and b, and the logits of anchor against previous, gate, memory against guess.
+        self.out = nn.Conv2d(config.width2, 4 * 5, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)
         with torch.no_grad():
             assert self.out.bias is not None
-            # Start from "trust the carried chroma, then the memory": the mix logits are carried, memory, guess.
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 3.0, 0.0, -1.0]).repeat_interleave(4))
+            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.4, 1.0]).repeat_interleave(4))
 
     def first_stages(self, count: int) -> list[nn.Module]:
         """The backbone's stem and first ``count`` stages (0: nothing), for training to leave alone."""
@@ -229,23 +232,34 @@ class Lite(ColorNetwork):
         learned = self.value_out(F.relu(self.value_in(torch.cat((keys.maps[0], folded), 1))))
         return Values(torch.cat((folded, learned), 1), None)
 
-    def reference(self, keys: Keys, luminance: Tensor, chroma: Tensor, values: Values | None) -> tuple[Tensor, ...]:
-        """Matching features at stride 8, luminance and chroma of the frame."""
-        return keys.maps[4], luminance, chroma
+    def reference(
+        self,
+        keys: Keys,
+        luminance: Tensor,
+        chroma: Tensor,
+        values: Values | None,
+        earlier: tuple[Tensor, ...] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Matching features at stride 8, luminance and chroma of the frame; luminance and chroma of the anchor."""
+        anchor = (luminance, chroma) if earlier is None else earlier[3:]
+        return keys.maps[4], luminance, chroma, *anchor
 
     def read_locally(self, keys: Keys, luminance: Tensor, reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Local attention around the motion, and the chroma that the motion carries.
+        """Local attention around the motion, and the chroma that motion carries.
 
         Returns:
-            Chroma read at stride 8 (B, 8, H/8, W/8, folded 2x2), the largest weight (B, 1, H/8, W/8), the carried
-            chroma (B, 2, H, W), and by how much the carried luminance misses the frame's (B, 1, H, W).
+            Chroma read at stride 8 (B, 8, H/8, W/8, folded 2x2) and the largest weight (B, 1, H/8, W/8); the chroma
+            carried from the previous frame and from the anchor (B, 4, H, W), and by how much the luminance carried
+            along misses the frame's own (B, 2, H, W).
         """
-        past, earlier, chroma = reference
-        flow = backward_flow(luminance, earlier)
-        seen = warp(torch.cat((chroma, earlier), 1), flow)
+        past, light, chroma, anchor_light, anchor_chroma = reference
+        flow = backward_flow(luminance, light)
+        seen = warp(torch.cat((chroma, light), 1), flow)
+        anchored = warp(torch.cat((anchor_chroma, anchor_light), 1), backward_flow(luminance, anchor_light))
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)
-        return read8, sure8, seen[:, :2], seen[:, 2:] - luminance
+        carried = torch.cat((seen[:, :2], anchored[:, :2]), 1)
+        return read8, sure8, carried, torch.cat((seen[:, 2:], anchored[:, 2:]), 1) - luminance
 
     def decode(
         self,
@@ -256,7 +270,7 @@ class Lite(ColorNetwork):
         hidden: Tensor | None,
         update_hidden: bool,
     ) -> Decoded:
-        """Mix the local read, the memory read and a guess; add a residual. ``luminance``: (B, 1, H, W)."""
+        """Correct what is carried by the memory read, a guess and a residual. ``luminance``: (B, 1, H, W)."""
         chroma, certainty, _ = self.compose(keys, luminance, readout, local)
         return Decoded(chroma.clamp(-1, 1), None, certainty.sigmoid())
 
@@ -273,7 +287,7 @@ class Lite(ColorNetwork):
         if local is None:
             batch, _, height, width = luminance.shape
             read8, sure8 = p8.new_zeros(batch, 8, *_size(p8)), p8.new_zeros(batch, 1, *_size(p8))
-            carried, missed = p8.new_zeros(batch, 2, height, width), p8.new_zeros(batch, 1, height, width)
+            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 2, height, width)
         else:
             read8, sure8, carried, missed = local
         present = torch.full_like(sure8, 0.0 if local is None else 1.0)
@@ -292,9 +306,9 @@ class Lite(ColorNetwork):
         fine = F.pixel_unshuffle(torch.cat((luminance, carried, missed), 1), 2)
         d2 = self.res2(F.relu(self.in2(torch.cat((_double(self.up4(d4)), f2, fine, memory2, guess2), 1))))
         out = F.pixel_shuffle(self.out(d2), 2)
-        logits = out[:, 2:]
+        remembered = _double(guess2) + out[:, 4:].sigmoid() * (_double(memory2) - _double(guess2)) + 0.25 * out[:, :2]
         if local is None:
-            logits = torch.cat((logits[:, :1] - 1e4, logits[:, 1:]), 1)
-        mix = logits.softmax(1)
-        mixed = mix[:, :1] * carried + mix[:, 1:2] * _double(memory2) + mix[:, 2:] * _double(guess2)
-        return mixed + 0.25 * out[:, :2], self.certainty(d4), (memory4, guess4, read8)
+            return remembered, self.certainty(d4), (memory4, guess4, read8)
+        kept = carried[:, :2] + out[:, 2:3].sigmoid() * (carried[:, 2:] - carried[:, :2])
+        chroma = kept + F.hardsigmoid(out[:, 3:4]) * (remembered - kept)
+        return chroma, self.certainty(d4), (memory4, guess4, read8)

@@ -16,9 +16,9 @@ class _DepthwiseConvolution(nn.Module):
 
 
 def window_indices(height: int, width: int, window: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For every pixel of a grid its window's pixels: indices (h * w, window^2) clamped to the frame, and which lie inside.
+    """For every pixel of a grid the pixels of its window.
 
-    Row-major within the window, dy first.
+    Indices (h * w, window^2) clamped to the frame, and which of them lie inside. Row-major in the window, dy first.
     """
     reach = window // 2
     offset = torch.arange(-reach, reach + 1, device=device)
@@ -34,7 +34,7 @@ def window_logits(query: Tensor, key: Tensor, window: int) -> Tensor:
 
     query, key (C, h, w) -> (h * w, window^2), zero outside the frame.
     """
-    channels, height, width = query.shape
+    _, height, width = query.shape
     reach = window // 2
     padded = F.pad(key, (reach, reach, reach, reach))
     rows = []
@@ -72,7 +72,7 @@ class LocalAttention(nn.Module):
                 weight = torch.where(inside, logits, _OUTSIDE).softmax(1)
                 tokens = v.flatten(1).T.contiguous()
                 read.append(F.embedding_bag(index, tokens, per_sample_weights=weight.to(v.dtype), mode="sum").T)
-            gathered = torch.stack(read).unflatten(2, (height, width))
+            gathered = torch.unflatten(torch.stack(read), 2, (height, width))
         mixed = self.dw_conv.conv(gathered).flatten(2).transpose(1, 2)
         projected: Tensor = self.projection(mixed)
-        return projected.transpose(1, 2).unflatten(2, (height, width))
+        return torch.unflatten(projected.transpose(1, 2), 2, (height, width))

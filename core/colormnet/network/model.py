@@ -78,7 +78,12 @@ class ColorMNet(ColorNetwork):
         return Values(self._stack(value), state)
 
     def reference(
-        self, keys: Keys, luminance: Tensor, chroma: Tensor, values: Values | None
+        self,
+        keys: Keys,
+        luminance: Tensor,
+        chroma: Tensor,
+        values: Values | None,
+        earlier: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
         """The key and the value of the reference frame."""
         if values is None:
@@ -102,7 +107,7 @@ class ColorMNet(ColorNetwork):
     ) -> Decoded:
         """See `ColorNetwork.decode`: local attention is added to the read-out (paper equation 13)."""
         total = readout.value if local is None else readout.value + local[0]
-        grouped = total.unflatten(1, (GROUPS, -1)).flatten(0, 1)
+        grouped = torch.unflatten(total, 1, (GROUPS, -1)).flatten(0, 1)
         state = self.initial_hidden(keys) if hidden is None else hidden
         f16, f8, f4 = keys.maps
         planes, state = self.decoder((f16, f8, f4), grouped, state, update_hidden)
@@ -111,7 +116,7 @@ class ColorMNet(ColorNetwork):
     @staticmethod
     def _stack(grouped: Tensor) -> Tensor:
         """(B * G, C, ...) -> (B, G * C, ...), group-major."""
-        return grouped.unflatten(0, (-1, GROUPS)).flatten(1, 2)
+        return torch.unflatten(grouped, 0, (-1, GROUPS)).flatten(1, 2)
 
     def describe(self) -> dict[str, Any]:
         """Name and settings, for fingerprints and checkpoint headers."""

@@ -1,5 +1,7 @@
 """PVGFE: large-pretrained visual model guided feature estimation (paper section 3.1; network.md section 1)."""
 
+from typing import cast
+
 import torch
 from timm.models.resnet import Bottleneck, downsample_conv
 from timm.models.vision_transformer import VisionTransformer
@@ -33,14 +35,16 @@ class PatchFeatures(VisionTransformer):  # type: ignore[misc]  # timm is untyped
     def positions(self, rows: int, columns: int) -> Tensor:
         """(1, 1 + rows * columns, C): the position table for another grid of patches.
 
-        The stored grid is resized by *scale factors* with an offset of 0.1, which themselves set the sampling positions.
+        The stored grid is resized by *scale factors* with an offset of 0.1, which themselves set the sampling
+        positions.
         """
+        stored: Tensor = self.pos_embed
         if rows == columns == self.grid:
-            return self.pos_embed
-        table = self.pos_embed[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+            return stored
+        table = torch.unflatten(stored[:, 1:], 1, (self.grid, self.grid)).permute(0, 3, 1, 2)
         factors = ((rows + 0.1) / self.grid, (columns + 0.1) / self.grid)
         table = F.interpolate(table, scale_factor=factors, mode="bicubic", antialias=False)
-        return torch.cat([self.pos_embed[:, :1], table.flatten(2).transpose(1, 2)], 1)
+        return torch.cat([stored[:, :1], table.flatten(2).transpose(1, 2)], 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C * layers, H / 14, W / 14): normalised patch tokens, the kept blocks stacked."""
@@ -55,7 +59,7 @@ class PatchFeatures(VisionTransformer):  # type: ignore[misc]  # timm is untyped
                 kept.append(self.norm(x)[:, 1:])
             if index == max(self.layers):
                 break
-        return torch.cat(kept, 2).unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+        return torch.unflatten(torch.cat(kept, 2), 1, (rows, columns)).permute(0, 3, 1, 2)
 
 
 class GlobalBranch(nn.Module):
@@ -87,8 +91,8 @@ def _stage(inputs: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
 class UpsampledConvolution(nn.Conv2d):
     """``conv3(upsample(x))`` for a bilinear upsampling by an integer factor, contracted before the upsampling.
 
-    Both maps are linear, so the input channels are contracted on the small grid, once per tap of the kernel, and the nine
-    responses are upsampled, shifted and added. Shift and zero padding live in the interpolation matrices.
+    Both maps are linear, so the input channels are contracted on the small grid, once per tap of the kernel, and the
+    nine responses are upsampled, shifted and added. Shift and zero padding live in the interpolation matrices.
     """
 
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
@@ -101,7 +105,7 @@ class UpsampledConvolution(nn.Conv2d):
             return super().forward(x)
         height, width = x.shape[2:]
         taps = F.conv2d(x, self.weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels, 1, 1))
-        taps = taps.unflatten(1, (3, 3, self.out_channels))
+        taps = torch.unflatten(taps, 1, (3, 3, self.out_channels))
         taps = taps.permute(0, 3, 1, 4, 2, 5).flatten(4)  # (B, C, dy, h, dx * w)
         wide = taps @ self._shifted(width, x).T  # (B, C, dy, h, W)
         tall: Tensor = self._shifted(height, x) @ wide.flatten(2, 3)
@@ -115,12 +119,8 @@ class UpsampledConvolution(nn.Conv2d):
         return torch.cat([padded[tap : tap + matrix.shape[0]] for tap in range(3)], 1)
 
 
-class _Projection(nn.Sequential):
-    """A 1x1 convolution under the name the checkpoint gives it."""
-
-
 class CrossChannelAttention(nn.Module):
-    """Attention between channels: queries from the global features, keys and values from the local ones (paper eq. 2)."""
+    """Attention between channels, queries from the global features, keys and values from the local (paper eq. 2)."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -133,15 +133,17 @@ class CrossChannelAttention(nn.Module):
         self.to_k_dw = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.to_v = nn.Conv2d(channels, inner, 1)
         self.to_v_dw = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.to_out = _Projection(nn.Conv2d(inner, channels, 1))
+        self.to_out = nn.ModuleList([nn.Conv2d(inner, channels, 1)])
 
     def forward(self, e: Tensor, l: Tensor) -> Tensor:  # noqa: E741  # the paper's name
         """e, l (B, C, h, w) -> (B, C, h, w)."""
-        out_weight = self.to_out[0].weight[:, :, 0, 0]
-        result: Tensor | None = None
+        out = cast(nn.Conv2d, self.to_out[0])
+        out_weight = out.weight[:, :, 0, 0]
+        size = out_weight.shape[1] // self.heads
+        result = cast(Tensor, out.bias)[:, None].repeat(e.shape[0], 1, e.shape[2] * e.shape[3])
         # One head at a time: the full 2C-channel maps are the largest of the whole network.
-        for head, channels in enumerate(torch.arange(out_weight.shape[1]).chunk(self.heads)):
-            part = slice(int(channels[0]), int(channels[-1]) + 1)
+        for head in range(self.heads):
+            part = slice(head * size, (head + 1) * size)
             q = self._head(self.to_q, self.to_q_dw, e, part).flatten(2)
             k = self._head(self.to_k, self.to_k_dw, l, part).flatten(2)
             exact = q.float() if q.dtype in (torch.float16, torch.bfloat16) else q
@@ -149,10 +151,8 @@ class CrossChannelAttention(nn.Module):
             weight = (attention * self.temperature[head].to(exact.dtype)).softmax(2)
             v = self._head(self.to_v, self.to_v_dw, l, part)
             mixed = (out_weight[:, part].to(exact.dtype) @ weight).to(v.dtype) @ v.flatten(2)
-            result = mixed if result is None else result.add_(mixed) if not mixed.requires_grad else result + mixed
-        if result is None:
-            raise ValueError("cross-channel attention needs at least one head")
-        return (result + self.to_out[0].bias[:, None]).unflatten(2, e.shape[2:])
+            result = result.add_(mixed)
+        return torch.unflatten(result, 2, e.shape[2:])
 
     @staticmethod
     def _head(point: nn.Conv2d, depth: nn.Conv2d, x: Tensor, part: slice) -> Tensor:

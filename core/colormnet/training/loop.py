@@ -206,8 +206,9 @@ def _step(state: checkpoints.RunState, settings: TrainingSettings, batch: _Batch
             settings.top_k,
             rules.propagation,
         )
+        truths = chroma.unbind(1)[-len(predictions) :]
         measure = losses.l1 if settings.loss == "l1" else losses.lite
-        loss = torch.stack([measure(p, chroma[:, t + 1]) for t, p in enumerate(predictions)]).mean()
+        loss = torch.stack([measure(p, truth) for p, truth in zip(predictions, truths, strict=True)]).mean()
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)

@@ -13,17 +13,18 @@ from colormnet.training.footage import Footage, Picture
 from colormnet.training.settings import TrainingSettings
 
 Array = npt.NDArray[np.float32]
+_FAR = 60  # frames between an exemplar and the part of the shot that is trained on, at most
 _MARGIN = 1.5  # photographs are scaled so that a moving crop stays inside them
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One training sequence in network units. The exemplar is frame 0 of the arrays.
+    """One training sequence in network units. The exemplar is frame 0 of the arrays, the shot goes on from frame 1.
 
     Attributes:
         luminance: (T, 1, S, S).
         chroma: (T, 2, S, S).
-        worn: (2, S, S): frame 0's chroma as a long run might have carried it there: blurred, faded, smeared, tinted.
+        worn: (2, S, S): frame 1's chroma as a long run might have carried it there: blurred, faded, smeared, tinted.
     """
 
     luminance: Array
@@ -43,7 +44,7 @@ class SequenceMaker:
         Args:
             step: optimizer step.
             place: index in the batch.
-            foreign: whether the exemplar is a view of the scene that is not a frame next to the others.
+            foreign: whether the exemplar is a view of the scene from elsewhere, not an earlier frame of the shot.
         """
         rng = np.random.default_rng([self._settings.seed, step, place])
         use_photo = not self._clips or (bool(self._photos) and rng.random() < self._settings.photo_share)
@@ -56,13 +57,14 @@ class SequenceMaker:
         weight = np.sqrt([len(c.frames) for c in self._clips])
         clip = self._clips[rng.choice(len(self._clips), p=weight / weight.sum())].frames
         stride = int(rng.integers(1, 6 if rng.random() < 0.8 else 11))
-        stride = max(1, min(stride, (len(clip) - 1) // max(1, count - 1)))
-        start = int(rng.integers(0, max(1, len(clip) - stride * (count - 1))))
-        index = [min(start + stride * i, len(clip) - 1) for i in range(count)]
+        stride = max(1, min(stride, (len(clip) - 1) // max(1, count - 2)))
+        start = int(rng.integers(0, max(1, len(clip) - stride * (count - 2))))
+        shot = [min(start + stride * i, len(clip) - 1) for i in range(count - 1)]
         if rng.random() < 0.5:
-            index.reverse()
-        if foreign:
-            index[0] = int(rng.integers(0, len(clip)))
+            shot.reverse()
+        far = len(clip) if foreign else int(rng.choice([2, 12, _FAR]))
+        exemplar = shot[0] + int(rng.integers(-far, far + 1))
+        index = [min(max(exemplar, 0), len(clip) - 1), *shot]
         height, width = clip.shape[1:3]
         side = int(min(height, width) * rng.uniform(0.6, 1.0))
         top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
@@ -76,8 +78,8 @@ class SequenceMaker:
         layers += [self._layer(rng, background=False) for _ in range(int(rng.integers(0, 3)))]
         frames = []
         for t in range(count):
-            # A foreign exemplar is the same scene further along every path.
-            time = float(rng.uniform(-6, 6)) if foreign and t == 0 else float(t)
+            # The exemplar is the same scene elsewhere along every path.
+            time = float(t) if t else float(rng.uniform(-8, 8))
             frame = np.zeros((size, size, 3), np.float32)
             for layer in layers:
                 picture, mask = layer.at(time, size)
@@ -115,7 +117,7 @@ class SequenceMaker:
             chroma = np.einsum("ij,tjhw->tihw", turn, chroma)
             chroma = chroma * np.float32(rng.uniform(0.6, 1.4))
         chroma = np.ascontiguousarray(chroma, np.float32)
-        worn = _wear(rng, chroma[0]) if rng.random() < self._settings.wear_share else chroma[0]
+        worn = _wear(rng, chroma[1]) if rng.random() < self._settings.wear_share else chroma[1]
         return Sequence(luminance.astype(np.float32), chroma, worn)
 
 
@@ -170,10 +172,10 @@ def _wear(rng: np.random.Generator, chroma: Array) -> Array:
     side = chroma.shape[-1]
     strength = rng.random()
     worn = chroma.transpose(1, 2, 0)
-    sigma = 4 * strength * rng.random()
+    sigma = 2.5 * strength * rng.random()
     if sigma > 0.3:
         worn = cv2.GaussianBlur(worn, (0, 0), sigma)
-    for _ in range(int(rng.integers(0, 4))):  # colour left behind by what moved away
+    for _ in range(int(rng.integers(0, 3))):  # colour left behind by what moved away
         size = int(side * rng.uniform(0.1, 0.4))
         mask = np.zeros((side, side), np.float32)
         top, left = rng.integers(0, side - size, 2)
@@ -184,8 +186,8 @@ def _wear(rng: np.random.Generator, chroma: Array) -> Array:
     drift = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     worn = cv2.remap(worn, x + drift[..., 0], y + drift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    worn = worn * np.float32(rng.uniform(1 - 0.5 * strength, 1 + 0.1 * strength))
-    worn = worn + rng.normal(0, 0.02 * strength, 2).astype(np.float32)
+    worn = worn * np.float32(rng.uniform(1 - 0.3 * strength, 1 + 0.1 * strength))
+    worn = worn + rng.normal(0, 0.015 * strength, 2).astype(np.float32)
     return np.ascontiguousarray(worn.transpose(2, 0, 1), np.float32)
 
 

@@ -31,7 +31,7 @@ class TrainingSettings:
         photo_share: share of sequences made from photographs, in [0, 1].
         hue_share: share of sequences whose hue is rotated as a whole, so that colour must be copied, not guessed.
         foreign_share: share of steps whose exemplar is not a frame of the sequence.
-        wear_share: share of sequences whose first reference is worn as by a long run (see `sequences.Sequence.worn`).
+        wear_share: share of sequences whose first given frame is worn as by a long run (see `sequences.Sequence.worn`).
         memory_every: every so many frames of a sequence are memorised.
         top_k: tokens per read, as in the memory's settings.
         loss: ``l1`` (the paper's) or ``lite`` (L1 and squared error on the result and on its candidates).
@@ -90,8 +90,10 @@ class TrainingSettings:
         for name in ("steps", "batch", "size", "memory_every", "save_every", "validate_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        if self.frames < 2:
-            raise InputError(f"frames is {self.frames}: a sequence needs an exemplar and one more frame.")
+        if self.frames < 3:
+            raise InputError(
+                f"frames is {self.frames}: a sequence needs an exemplar, a frame that is given and one to predict."
+            )
 
 
 def paper(settings: TrainingSettings) -> TrainingSettings:

@@ -30,30 +30,37 @@ def unroll(
     top_k: int,
     propagation: str = "mfp",
 ) -> list[Prediction]:
-    """Colorize frames 1... of each sequence from frame 0's true chroma; errors travel on as in a real run.
+    """Colorize the frames of each sequence as in the middle of a real run; errors travel on as they do there.
 
     Args:
         network: the network, in training mode.
-        luminance: (B, T, 1, H, W); chroma: (B, T, 2, H, W) true planes, of which only frame 0's are used.
-        worn: (B, 2, H, W) frame 0's chroma as a long run would have carried it to here: what local attention sees.
-        foreign: frame 0 is not a neighbour of frame 1: no local reference there, no hidden state.
+        luminance: (B, T, 1, H, W); chroma: (B, T, 2, H, W) true planes. Frame 0 is the exemplar.
+        worn: (B, 2, H, W) frame 1's chroma as a long run would have carried it there.
+        foreign: frame 0 is not a frame of the shot: frame 1 is predicted from the memory alone. Else frame 1 is given
+            as ``worn``, and frame 2 is the first to be predicted.
         memory_every: every so many frames are memorised.
         top_k: tokens a read keeps.
         propagation: ``mfp``; ``stacking`` memorises every frame; ``recurrent`` keeps the exemplar and the newest.
 
     Returns:
-        T - 1 predictions. The chroma that travels to later frames is detached: each frame answers for itself.
+        Predictions of the last T - 1 (foreign) or T - 2 frames. The chroma that travels to later frames is detached:
+        each frame answers for itself.
     """
     batch, count = luminance.shape[:2]
     every = network.encode_key(luminance.flatten(0, 1))
     keys = [_frame(every, batch, count, t) for t in range(count)]
     hidden = network.initial_hidden(keys[0])
     values = network.encode_value(keys[0], luminance[:, 0], chroma[:, 0], hidden, deep=not foreign)
-    hidden = hidden if foreign else values.hidden
     bank = [(keys[0], values.value)]
-    reference = None if foreign else _detached(network.reference(keys[0], luminance[:, 0], worn, values))
+    reference: tuple[Tensor, ...] | None = None
+    if not foreign:
+        reference = _detached(network.reference(keys[0], luminance[:, 0], chroma[:, 0], values))
+        values = network.encode_value(keys[1], luminance[:, 1], worn, values.hidden, deep=True)
+        hidden = values.hidden
+        bank.append((keys[1], values.value))
+        reference = _detached(network.reference(keys[1], luminance[:, 1], worn, values, reference))
     predictions = []
-    for t in range(1, count):
+    for t in range(1 if foreign else 2, count):
         local = None if reference is None else network.read_locally(keys[t], luminance[:, t], reference)
         readout = _read(keys[t], bank, top_k)
         memorise = (propagation != "mfp" or t % memory_every == 0) and t < count - 1
@@ -74,7 +81,7 @@ def unroll(
             if propagation == "recurrent":
                 del bank[1:]
             bank.append((keys[t], values_t.value))
-        reference = _detached(network.reference(keys[t], luminance[:, t], carried_on, values_t))
+        reference = _detached(network.reference(keys[t], luminance[:, t], carried_on, values_t, reference))
     return predictions
 
 
