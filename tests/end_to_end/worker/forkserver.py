@@ -1,7 +1,7 @@
 """Workers without the seconds that importing torch takes: a process that has imported all, and forks one for each line.
 
 A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
-else. The parent runs no threads and computes nothing, so the child starts as a fresh interpreter would after its imports.
+else. The parent runs no threads and keeps nothing, so the child starts as a fresh interpreter would after its imports.
 
 A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "die"}; a line of output: the pid.
 "die": {"stage": name, "count": n, "delay": seconds} makes the worker kill itself (SIGKILL) the n-th time it is there.
@@ -74,13 +74,6 @@ def arm(plan: dict) -> None:
     dying.around(connection.Connection, "answer", "answer")
 
 
-STAGES = [
-    *("hello", "decode", "decode done", "keep plate", "keep plate done", "load weights", "encode", "encode done"),
-    *("step", "step done", "keep result", "keep result done", "snapshot", "snapshot done", "before rename"),
-    *("before rename done", "rename", "rename done", "write picture", "write picture done", "answer", "answer done"),
-]
-
-
 def serve(asked: dict) -> int:
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
@@ -113,6 +106,7 @@ def serve(asked: dict) -> int:
 
 def main() -> None:
     torch.set_num_threads(1)
+    colormnet.session.load_model("lite", device="cpu")  # imports what the network needs; each worker loads its own
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
     print("ready", flush=True)
     for line in sys.stdin:

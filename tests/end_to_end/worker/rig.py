@@ -105,6 +105,14 @@ def differing(one: dict[int, Path], other: dict[int, Path]) -> list[int]:
     return [frame for frame in one if not other[frame].is_file() or picture(one[frame]) != picture(other[frame])]
 
 
+# Places at which forkserver.py can make a worker die.
+STAGES = [
+    *("hello", "decode", "decode done", "keep plate", "keep plate done", "load weights", "encode", "encode done"),
+    *("step", "step done", "keep result", "keep result done", "snapshot", "snapshot done", "before rename"),
+    *("before rename done", "rename", "rename done", "write picture", "write picture done", "answer", "answer done"),
+]
+
+
 class Forked:
     """A forked worker, as far as the launcher looks at it."""
 
