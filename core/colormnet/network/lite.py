@@ -194,7 +194,7 @@ class Lite(ColorNetwork):
         self.up4 = nn.Conv2d(config.width4, config.width2, 1)
         self.in2 = nn.Conv2d(config.width2 + c2 + 28 + 2 + 2, config.width2, 3, padding=1)
         self.res2 = Residual(config.width2)
-        # For each full-size pixel: residual a and b, and the logits of anchor against previous, gate, memory against guess.
+        # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess.
         self.out = nn.Conv2d(config.width2, 4 * 5, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)

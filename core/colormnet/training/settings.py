@@ -92,7 +92,7 @@ class TrainingSettings:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         if self.frames < 3:
             raise InputError(
-                f"frames is {self.frames}: a sequence needs an exemplar, a frame that is given and one to predict."
+                f"frames is {self.frames}: a sequence needs an exemplar, a given frame and one to predict."
             )
 
 
