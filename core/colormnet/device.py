@@ -101,9 +101,7 @@ def _cgroup_free() -> int | None:
 
 
 @contextlib.contextmanager
-def device_errors(
-    device: torch.device, height: int, width: int, suggest: Callable[[], int | None]
-) -> Iterator[None]:
+def device_errors(device: torch.device, height: int, width: int, suggest: Callable[[], int | None]) -> Iterator[None]:
     """Turn a failure of the device inside the block into an `OutOfMemoryError` or `DeviceError`.
 
     ``suggest`` is asked for the short side, in pixels, of a working size that would fit, if there is one.

@@ -79,7 +79,7 @@ class Model:
         return (_STEP_BYTES_PER_PIXEL[family] * pixels // 4 + 2 * tokens * channels) * self.dtype.itemsize
 
     def suggest_working_size(self, height: int, width: int, settings: MemorySettings | None = None) -> int | None:
-        """Short side in pixels, below that of (height, width), of a frame that fits the device's memory; None if none does."""
+        """Short side in pixels, below that of (height, width), of a frame that fits the device; None if none does."""
         room = _SPARE * free_memory(self.device)
         if self.device.type == "cuda":
             room -= self.weight_bytes
@@ -128,9 +128,7 @@ def load_model(
     return Model(name, network, memory, size, where, dtype)
 
 
-def _read(
-    name: str, weights: str | os.PathLike[str] | Mapping[str, Tensor] | None
-) -> tuple[checkpoint.Weights, str]:
+def _read(name: str, weights: str | os.PathLike[str] | Mapping[str, Tensor] | None) -> tuple[checkpoint.Weights, str]:
     """The weights and, for messages, where they came from."""
     if isinstance(weights, Mapping):
         return checkpoint.Weights(checkpoint.state_dict_of(weights, "the given state dict"), {}), "the given state dict"

@@ -61,7 +61,7 @@ class MemoryBank:
         tokens.usage.add_(answer.usage[0])
         tokens.life.add_(1)
         grid = (height, width)
-        return Readout(answer.value.unflatten(2, grid), answer.similarity.unflatten(2, grid))
+        return Readout(torch.unflatten(answer.value, 2, grid), torch.unflatten(answer.similarity, 2, grid))
 
     def memorise(self, keys: Keys, value: Tensor, permanent: bool, evicting: bool) -> None:
         """Add a frame, (1, C, h, w) each, then consolidate if the working memory is full.
@@ -83,7 +83,7 @@ class MemoryBank:
     def _consolidate(self, evicting: bool) -> None:
         """Permanent frames and the newest ``kept_frames - 1`` stay; the others become prototypes.
 
-        Of several exemplars only the first counts among the working memory's frames, so that others do not crowd it out.
+        Of several exemplars only the first counts as a frame of the working memory: others do not crowd it out.
         """
         older = self._working() - (self.settings.kept_frames - 1)
         if older <= 0 or self._tokens is None:

@@ -10,22 +10,26 @@ from colormnet.memory.tokens import Tokens
 def consolidate(candidates: Tokens, prototypes: int, weighted: bool) -> Tokens:
     """The most used candidates as prototypes, at most ``prototypes`` of them, with usage 0 and a new life.
 
-    ``weighted``: value and shrinkage of a prototype are the mean over *all* candidates, weighted by the softmax of their
-    similarity to the prototype's key under the prototype's selection (the release). Otherwise they are the selected token's
-    own (the paper).
+    ``weighted``: value and shrinkage of a prototype are the mean over *all* candidates, weighted by the softmax of
+    their similarity to the prototype's key under the prototype's selection (the release). Otherwise they are the
+    selected token's own (the paper).
     """
     chosen = candidates.take(_largest(candidates.rate(), min(prototypes, len(candidates))))
     if not weighted:
         return Tokens.fresh(chosen.key, chosen.shrinkage, chosen.selection, chosen.value)
     content = torch.cat([candidates.value, candidates.shrinkage.to(candidates.value.dtype)], 1)
-    mixed = read(
-        chosen.key.T[None],
-        chosen.selection.T[None],
-        candidates.key.T[None],
-        candidates.shrinkage.T[None],
-        content.T[None],
-        top_k=None,
-    ).value[0].T
+    mixed = (
+        read(
+            chosen.key.T[None],
+            chosen.selection.T[None],
+            candidates.key.T[None],
+            candidates.shrinkage.T[None],
+            content.T[None],
+            top_k=None,
+        )
+        .value[0]
+        .T
+    )
     shrinkage = mixed[:, -1:].to(chosen.shrinkage.dtype)
     return Tokens.fresh(chosen.key, shrinkage, chosen.selection, mixed[:, :-1].contiguous())
 

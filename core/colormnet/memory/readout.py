@@ -1,8 +1,8 @@
 """Reading the memory: similarity, top-k, softmax, weighted sum of values (paper equations 9-10; network.md section 5).
 
-The similarity of a query token ``q`` with selection ``e`` to a memory token ``k`` with shrinkage ``s`` is the anisotropic L2
-``-s * sum_c e_c (k_c - q_c)^2 / sqrt(Ck)``. No matrix of all queries by all tokens ever exists: queries go in chunks, and
-with a top-k only the kept similarities reach the softmax and the backward pass.
+The similarity of a query token ``q`` with selection ``e`` to a memory token ``k`` with shrinkage ``s`` is the
+anisotropic L2 ``-s * sum_c e_c (k_c - q_c)^2 / sqrt(Ck)``. No matrix of all queries by all tokens ever exists: queries
+go in chunks, and with a top-k only the kept similarities reach the softmax and the backward pass.
 """
 
 import math
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Matrix products of few rows take other code paths in the BLAS; rows come in multiples of this, so that the bits of a row
-# do not depend on the chunk it is computed in.
+# Matrix products of few rows take other code paths in the BLAS; rows come in multiples of this, so that the bits of a
+# row do not depend on the chunk it is computed in.
 _ROW_MULTIPLE = 64
 _CHUNK_BYTES = 64 * 2**20
 _BLOCK = 64
@@ -104,14 +104,14 @@ def _query_side(q: Tensor, e: Tensor) -> Tensor:
 def _top(similarity: Tensor, keep: int) -> Tensor:
     """Indices (n, keep) of the largest entries of each row, the order being of no importance.
 
-    A large row is searched in two steps: the ``keep`` largest entries can only lie in the ``keep`` blocks with the largest
-    maxima, and a maximum of blocks is much faster than a partial sort of the row.
+    A large row is searched in two steps: the ``keep`` largest entries can only lie in the ``keep`` blocks with the
+    largest maxima, and a maximum of blocks is much faster than a partial sort of the row.
     """
     rows, tokens = similarity.shape
     blocks = tokens // _BLOCK
     if blocks <= 2 * keep:
         return similarity.topk(keep, dim=1).indices
-    body = similarity[:, : blocks * _BLOCK].unflatten(1, (blocks, _BLOCK))
+    body = torch.unflatten(similarity[:, : blocks * _BLOCK], 1, (blocks, _BLOCK))
     best = body.amax(2).topk(keep, dim=1).indices
     candidates = (best[:, :, None] * _BLOCK + torch.arange(_BLOCK, device=best.device)).flatten(1)
     tail = torch.arange(blocks * _BLOCK, tokens, device=best.device).expand(rows, -1)
@@ -125,11 +125,11 @@ def _read_top(
     with torch.no_grad():
         chosen = _top(_query_side(q, e) @ memory_side.T, keep)[: q.shape[0]]
     flat = chosen.flatten()
-    # The kept similarities are computed again in the direct form: it loses no digits to cancellation, and it is all that
-    # the backward pass has to see.
-    near = k.index_select(0, flat).unflatten(0, chosen.shape)
+    # The kept similarities are computed again in the direct form: it loses no digits to cancellation, and it is all
+    # that the backward pass has to see.
+    near = torch.unflatten(k.index_select(0, flat), 0, chosen.shape)
     distance = (e[:, None] * (near - q[:, None]).square()).sum(2)
-    similarity = distance * (s.index_select(0, flat).unflatten(0, chosen.shape)[..., 0] / -math.sqrt(k.shape[1]))
+    similarity = distance * (s[:, 0].index_select(0, flat).view(chosen.shape) / -math.sqrt(k.shape[1]))
     weight = similarity.softmax(1)
     _count(usage, flat, weight)
     return _weighted_sum(chosen, weight, v), similarity.amax(1)

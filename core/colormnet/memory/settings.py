@@ -66,8 +66,8 @@ class MemorySettings:
     def evicts(self, clip_length: int | None, frames_seen: int) -> bool:
         """Whether a full long-term memory gives up its least used tokens.
 
-        The release decides from the clip's length, ``length / (T - K) * M >= capacity``. A clip that outlasts the length
-        it was declared with is treated as one of unknown length, so that the memory stays bounded.
+        The release decides from the clip's length, ``length / (T - K) * M >= capacity``. A clip that outlasts the
+        length it was declared with is treated as one of unknown length, so that the memory stays bounded.
         """
         if self.count_long_term_usage is not None:
             return self.count_long_term_usage

@@ -45,7 +45,8 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapp
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise InputError(f"cannot write the snapshot {target}: {error.strerror or error}; choose another place") from error
+        reason = error.strerror or error
+        raise InputError(f"cannot write the snapshot {target}: {reason}; choose another place") from error
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:
