@@ -191,6 +191,35 @@ def still(group: "nuke.Group", source: int, frame: int, view: str, folder: str, 
     return path
 
 
+def preview(group: "nuke.Group", source: int, frame: int, view: str, folder: str, name: str) -> str:
+    """A PNG of the plate (0), the exemplar input (1) or the node's output (2) at a frame; the file's path.
+
+    Made once; the file's name holds what it shows. Raises as :func:`plate` does.
+    """
+    base = "%s/previews" % folder
+    path = "%s/%s/%s.%s.png" % (base, view, name, cache.padded(frame))
+    if os.path.isfile(path):
+        return path
+    os.makedirs("%s/%s" % (base, view), exist_ok=True)
+    shown = inner(group, (names.PLATE, names.EXEMPLAR, names.CROP)[source])
+    nuke.Undo.disable()
+    try:
+        with group:
+            write = nuke.nodes.Write(name=WRITE_NAME)
+        try:
+            write.setInput(0, shown)
+            write["file_type"].setValue("png")
+            write["channels"].setValue("rgb")
+            write["file"].setValue("%s/%%V/new_%s.%%04d.png" % (cache.tcl_path(base), name))
+            _execute(write, [frame], view, lambda _: None, "%s: the picture of frame %d" % (group.fullName(), frame))
+        finally:
+            nuke.delete(write)
+    finally:
+        nuke.Undo.enable()
+    os.replace("%s/%s/new_%s.%s.png" % (base, view, name, cache.padded(frame)), path)
+    return path
+
+
 def _same_pixels(old: str, new: str) -> bool:
     try:
         return exr.pixel_digest(old) == exr.pixel_digest(new)

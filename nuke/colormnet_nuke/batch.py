@@ -32,26 +32,31 @@ def main(argv: Sequence[str]) -> int:
         options = parser.parse_args(list(argv))
     except SystemExit as leaving:
         return int(leaving.code or 0)
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _interrupt)  # what farms send to stop a task
+    before = signal.signal(signal.SIGTERM, _interrupt)  # what farms send to stop a task
     try:
-        if not os.path.isfile(options.script):
-            raise SetupError("%s does not exist" % options.script)
-        nuke.scriptOpen(options.script)
-        for node in _nodes(options.node):
-            frames = settings.frame_list(options.frames, "--frames") if options.frames else None
-            views: Optional[List[str]] = [v for v in options.views.split(",") if v] or None
-            done = job.colorize(node, frames, views)
-            nuke.tprint(
-                "%s: %d frames coloured, %d were there already, in %s"
-                % (node.fullName(), done.coloured, done.reused, done.folder)
-            )
+        return _run(options)
     except NodeError as problem:
         sys.stderr.write("Error: %s\n" % problem)
         return problem.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted; run it again to go on.\n")
         return 5
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not os.path.isfile(options.script):
+        raise SetupError("%s does not exist" % options.script)
+    nuke.scriptOpen(options.script)
+    for node in _nodes(options.node):
+        frames = settings.frame_list(options.frames, "--frames") if options.frames else None
+        views: Optional[List[str]] = [v for v in options.views.split(",") if v] or None
+        done = job.colorize(node, frames, views)
+        nuke.tprint(
+            "%s: %d frames coloured, %d were there already, in %s"
+            % (node.fullName(), done.coloured, done.reused, done.folder)
+        )
     return 0
 
 

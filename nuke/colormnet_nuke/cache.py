@@ -5,6 +5,7 @@
     <cache directory>/<node id>/
         bake/<key>/<view>/plate.%04d.exr  + bake.jsonl      one line a frame, written when the frame is whole
         exemplars/<view>/<input>.%04d.exr
+        previews/<view>/<what>.%04d.png
         results/<key>/<view>/colour.%04d.exr + frames.jsonl one line a frame, written when the frame is whole
         results/<key>/record.json                           what the results were made from, replaced atomically
 
@@ -199,7 +200,7 @@ def keep_only(folder: str, kind: str, keys: Iterable[str], extra: int = 0) -> No
 
 def clear(folder: str) -> None:
     """Delete everything a node keeps; only folders that are ours are touched."""
-    for kind in ("bake", "exemplars", "results"):
+    for kind in ("bake", "exemplars", "previews", "results"):
         path = "%s/%s" % (folder, kind)
         if os.path.isdir(path):
             shutil.rmtree(path)

@@ -10,7 +10,8 @@ RUN = "import colormnet_nuke.buttons; colormnet_nuke.buttons.%s()"
 # A script opened on a machine without the plugin says so instead of showing a traceback.
 GUARDED = (
     "try:\n    %s\n"
-    "except ImportError:\n    nuke.message('ColorMNet is not installed here; its cached frames still show.')"
+    "except ImportError:\n    import nuke\n"
+    "    nuke.message('ColorMNet is not installed here; its cached frames still show.')"
 )
 
 HELP = (

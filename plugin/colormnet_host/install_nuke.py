@@ -139,7 +139,7 @@ def undo(folder: str, root: str, dry_run: bool) -> List[str]:
     """Remove the block, and the file if nothing else is in it; what was done, in lines. Raises as `install`."""
     path = os.path.join(folder, "init.py")
     content = read(path)
-    if content is None or BEGIN not in content and END not in content:
+    if content is None or (BEGIN not in content and END not in content):
         return ["%s does not have ColorMNet; nothing to do." % path]
     before, after = split(content, path)
     rest = before + after

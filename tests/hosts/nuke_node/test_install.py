@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from colormnet_host import install_nuke
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -451,12 +451,18 @@ class Host:
 
     def _write(self, node: nodes.Node, frame: int, view: str) -> None:
         value = node._knobs
-        if value["file_type"]._value != "exr":
-            raise RuntimeError(f"{node.fullName()}: only EXR is modelled; set file_type")
+        kind = value["file_type"]._value
+        if kind not in ("exr", "png"):
+            raise RuntimeError(f"{node.fullName()}: only EXR and PNG are modelled; set file_type")
         path = nodes.expand(tcl.substitute(value["file"]._value, node), frame, view)
         image = nodes._required(node, frame, view)
         if not value["raw"]._value and value["colorspace"]._value != "default":
             image = nodes._convert(image, value["colorspace"]._value, "linear", inward=False)
+        if kind == "png":
+            if not Path(path).parent.is_dir():
+                raise RuntimeError(f"{node.fullName()}: can't open {path} for writing: No such file or directory")
+            images.write_png(path, nodes._convert(image, "sRGB", "linear", inward=False))
+            return
         rgb = ["rgba.red", "rgba.green", "rgba.blue"]
         wanted = {"rgb": rgb, "rgba": [*rgb, "rgba.alpha"], "all": list(image.channels)}.get(value["channels"]._value)
         if wanted is None:

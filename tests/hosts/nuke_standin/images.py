@@ -105,6 +105,18 @@ def write_exr(path: str, image: Image, half: bool, compression: str) -> None:
     out.close()
 
 
+def write_png(path: str, image: Image) -> None:
+    """Write RGB in eight bits; the values are display-referred already. A PNG holds the format, no overscan."""
+    box = (0, 0, image.format.width, image.format.height)
+    planes = [image.plane(f"rgba.{c}", box) for c in ("red", "green", "blue")]
+    pixels = np.rint(np.clip(np.stack(planes, axis=-1), 0, 1) * 255).astype(np.uint8)
+    out = oiio.ImageOutput.create(path)
+    if out is None or not out.open(path, oiio.ImageSpec(box[2], box[3], 3, oiio.UINT8)):
+        raise RuntimeError(f"{path}: cannot open for writing")
+    out.write_image(np.ascontiguousarray(pixels))
+    out.close()
+
+
 def to_linear(plane: np.ndarray) -> np.ndarray:
     """The host's built-in sRGB curve, towards linear."""
     return np.where(plane <= 0.04045, plane / 12.92, ((np.maximum(plane, 0) + 0.055) / 1.055) ** 2.4).astype(np.float32)
