@@ -94,9 +94,10 @@ class Manifest:
         self.entries[entry.uid] = entry
         self._save()
 
-    def begin(self, settings: Dict[str, Any]) -> None:
-        """Keep the settings of a pass that begins; raises PassError as ``record`` does."""
+    def begin(self, settings: Dict[str, Any], entries: List[Entry]) -> None:
+        """Keep the settings of a pass that begins, and what it is to do; raises PassError as ``record`` does."""
         self.settings = settings
+        self.entries.update({entry.uid: entry for entry in entries})
         self._save()
 
     def _save(self) -> None:
@@ -110,7 +111,3 @@ class Manifest:
                     self.path, error.strerror
                 )
             ) from error
-
-    def outputs(self) -> List[str]:
-        """Patterns of all coloured media this manifest knows, to tell our takes from the editor's."""
-        return [entry.pattern for entry in self.entries.values() if entry.pattern]

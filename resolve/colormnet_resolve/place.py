@@ -1,7 +1,7 @@
 """Bring coloured media back: into a bin of its own, as a new take or on a new track. The original is never touched."""
 
 import os
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional, Set
 
 from .checks import as_int, need
 from .errors import PassError
@@ -48,6 +48,17 @@ def _same_media(path: str, pattern: str, first: int, count: int) -> bool:
 def _in_bin(folder: "fusionscript.Folder", pattern: str, first: int, count: int) -> List["fusionscript.MediaPoolItem"]:
     items = [item for item in folder.GetClipList() or [] if item is not None]
     return [item for item in items if _same_media(media_path(item), pattern, first, count)]
+
+
+def bin_paths(project: "fusionscript.Project", name: str) -> Set[str]:
+    """Paths of all media in the bin ``name``; none where there is no such bin."""
+    pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
+    root = pool.GetRootFolder()
+    paths: Set[str] = set()
+    for folder in (root.GetSubFolderList() or []) if root is not None else []:
+        if folder is not None and folder.GetName() == name:
+            paths.update(media_path(item) for item in folder.GetClipList() or [] if item is not None)
+    return paths
 
 
 def import_media(

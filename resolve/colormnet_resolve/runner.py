@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
     state: str  # "done", "unchanged", "failed" or "cancelled"
     message: str
     media: str  # pattern of the coloured frames, or the movie
+    code: int = 0  # exit code of a failure
 
 
 class Summary(NamedTuple):
@@ -45,11 +46,11 @@ class Summary(NamedTuple):
 
 
 def exit_code(summary: Summary) -> int:
-    """0 all done, 2 something failed, 5 cancelled (the pass can be resumed)."""
-    states = {outcome.state for outcome in summary.outcomes}
-    if CANCELLED in states:
+    """0 all done, 5 cancelled (the pass can be resumed), else that of the last failure: 2, 3 weights, 4 device."""
+    if any(outcome.state == CANCELLED for outcome in summary.outcomes):
         return 5
-    return 2 if FAILED in states or not summary.outcomes else 0
+    failures = [outcome.code for outcome in summary.outcomes if outcome.state == FAILED]
+    return failures[-1] if failures else 0 if summary.outcomes else 2
 
 
 def run_pass(
@@ -131,6 +132,7 @@ class _Pass:
         self.resume = resume
         self.manifest = Manifest(settings.output)
         self.space = spaces.output_space(project, timeline, settings.space)
+        self._coloured = place.bin_paths(project, BIN)
         self.space_in_resolve = spaces.timeline_space_name(project, timeline)
 
     def run(self) -> Summary:
@@ -140,15 +142,28 @@ class _Pass:
         gatherer: Optional[exemplars.Gatherer] = None
         if not self.resume:
             gatherer = exemplars.Gatherer(self.project, self.timeline, self.settings, self.space, stills)
-        if not self.resume:
-            self.manifest.begin(dict(self.settings._asdict()))
+        self.manifest.begin(dict(self.settings._asdict()), self._undone(clips, gatherer))
         outcomes: List[Outcome] = []
         for position, clip in enumerate(clips):
-            if outcomes and outcomes[-1].state == CANCELLED:
+            # Without weights or a device no other clip can be coloured either.
+            if outcomes and (outcomes[-1].state == CANCELLED or outcomes[-1].code in (3, 4)):
                 break
             self.reporter.stage("Clip {0} of {1}: '{2}'".format(position + 1, len(clips), clip.name))
             outcomes.append(self._one(clip, gatherer))
         return Summary(outcomes, refusals)
+
+    def _undone(self, clips: List[Clip], gatherer: Optional[exemplars.Gatherer]) -> List[Entry]:
+        """What the manifest must hold before the first clip is touched, so that resuming finds all of them."""
+        entries: List[Entry] = []
+        for clip in clips:
+            try:
+                entry = self._planned(clip, self._exemplars(clip, gatherer))
+            except PassError:
+                continue  # told when it is the clip's turn
+            known = self.manifest.entries.get(clip.uid)
+            if known is None or known.fingerprint != entry.fingerprint or known.state != DONE:
+                entries.append(entry)
+        return entries
 
     def _clips(self, refusals: List[Refusal]) -> List[Clip]:
         if self.resume:
@@ -161,11 +176,11 @@ class _Pass:
                     )
                 )
         else:
-            items = selection.chosen_items(self.project, self.timeline, self.settings, self.manifest.outputs())
+            items = selection.chosen_items(self.project, self.timeline, self.settings, self._is_ours)
         clips: List[Clip] = []
         for track, item in items:
             try:
-                clips.append(selection.describe(self.timeline, track, item, self.manifest.outputs()))
+                clips.append(selection.describe(self.timeline, track, item, self._is_ours))
             except PassError as error:
                 if len(items) == 1:
                     raise
@@ -193,13 +208,13 @@ class _Pass:
         try:
             pictures = self._exemplars(clip, gatherer)
             entry = self._planned(clip, pictures)
-            known = self.manifest.entries.get(clip.uid)
-            finished = known is not None and known.state == DONE and known.fingerprint == entry.fingerprint
-            if finished and self._whole(entry):
+            # The folder is the fingerprint's own, and frames appear whole: all there means all right.
+            if self._whole(entry):
                 if place.is_placed(
                     self.timeline, clip, self.settings.placement, entry.pattern, entry.first, entry.frames
                 ):
                     self.reporter.stage("'{0}' is unchanged: nothing to do".format(clip.name))
+                    self.manifest.record(entry._replace(state=DONE))
                     return Outcome(clip.name, UNCHANGED, "", entry.pattern)
                 weakest = ""
             else:
@@ -218,7 +233,10 @@ class _Pass:
             if entry is not None:
                 self.manifest.record(entry._replace(state=FAILED, message=str(error)))
             self.reporter.warn(str(error))
-            return Outcome(clip.name, FAILED, str(error), "")
+            return Outcome(clip.name, FAILED, str(error), "", error.exit_code)
+
+    def _is_ours(self, path: str) -> bool:
+        return path in self._coloured or path.startswith(self.settings.output + os.sep)
 
     # Planning ---------------------------------------------------------------------------------------------------------
 

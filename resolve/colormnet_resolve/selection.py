@@ -1,7 +1,6 @@
 """Which clips of the timeline are meant, and what is to be known of each before it is touched."""
 
-import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .checks import as_float, as_int, need, offers
 from .errors import PassError
@@ -9,6 +8,9 @@ from .settings import PassSettings
 
 if TYPE_CHECKING:
     import fusionscript
+
+
+Ours = Callable[[str], bool]  # whether a media path is coloured media of a pass
 
 
 class Clip(NamedTuple):
@@ -82,9 +84,9 @@ def _media_ids(items: Iterable[Any]) -> List[str]:
     return [str(media.GetUniqueId()) for media in items if media is not None]
 
 
-def _is_ours(item: "fusionscript.TimelineItem", folders: Set[str]) -> bool:
+def _is_ours(item: "fusionscript.TimelineItem", ours: Ours) -> bool:
     """Whether an item is coloured media on a track of its own (and not an editor's clip with a coloured take)."""
-    return not item.GetTakesCount() and os.path.dirname(media_path(item.GetMediaPoolItem())) in folders
+    return not item.GetTakesCount() and ours(media_path(item.GetMediaPoolItem()))
 
 
 def _covers(item: "fusionscript.TimelineItem", start: int) -> bool:
@@ -96,16 +98,15 @@ def chosen_items(
     project: "fusionscript.Project",
     timeline: "fusionscript.Timeline",
     settings: PassSettings,
-    ours: Iterable[str] = (),
+    ours: Ours,
 ) -> List[Tuple[int, "fusionscript.TimelineItem"]]:
     """(track, item) of the clips the settings mean; raises PassError, saying what to do, when there is none.
 
     Coloured media that an earlier pass put on a track of its own is never chosen; under the playhead it stands for the
-    clip below it. ``ours``: patterns of that media.
+    clip below it.
     """
-    folders = {os.path.dirname(pattern) for pattern in ours}
     on_timeline = video_items(timeline)
-    everything = [(t, i) for t, i in on_timeline if not _is_ours(i, folders)]
+    everything = [(t, i) for t, i in on_timeline if not _is_ours(i, ours)]
     if settings.select == "marker":
         chosen = [(t, i) for t, i in everything if settings.marker_colour in _marker_colours(i)]
         if not chosen:
@@ -143,7 +144,7 @@ def chosen_items(
         "There is no clip under the playhead: move the playhead onto the clip to colour (its track must be enabled).",
     )
     uid = item_uid(current)
-    if _is_ours(current, folders):
+    if _is_ours(current, ours):
         start = frames_of(current.GetStart(False))
         under = [(t, i) for t, i in everything if _covers(i, start)][-1:]
     else:
@@ -165,19 +166,18 @@ def media_path(media: Optional["fusionscript.MediaPoolItem"]) -> str:
     return str(path) if path else ""
 
 
-def _original_take(item: "fusionscript.TimelineItem", ours: Iterable[str], name: str) -> int:
+def _original_take(item: "fusionscript.TimelineItem", ours: Ours, name: str) -> int:
     """The 1-based take that is the plate: the selected one unless that is ours, else the first that is not."""
     count = int(item.GetTakesCount() or 0)
     if count == 0:
         return 0
-    known = {os.path.dirname(pattern) for pattern in ours}
     candidates: List[int] = []
     for index in range(1, count + 1):
         info = need(
             item.GetTakeByIndex(index),
             "Take {0} of '{1}' cannot be read: close and open the timeline.".format(index, name),
         )
-        if os.path.dirname(media_path(info["mediaPoolItem"])) not in known:
+        if not ours(media_path(info["mediaPoolItem"])):
             candidates.append(index)
     if not candidates:
         raise PassError("'{0}' has only coloured takes left: put its black-and-white take back first.".format(name))
@@ -199,13 +199,10 @@ def select_take(item: "fusionscript.TimelineItem", index: int, name: str) -> Non
         )
 
 
-def describe(
-    timeline: "fusionscript.Timeline", track: int, item: "fusionscript.TimelineItem", ours: Iterable[str]
-) -> Clip:
+def describe(timeline: "fusionscript.Timeline", track: int, item: "fusionscript.TimelineItem", ours: Ours) -> Clip:
     """What the pass must know of a clip; raises PassError where it cannot be coloured, saying why and what to do.
 
-    ``ours``: patterns of coloured media, so that a repeated pass starts from the plate and not from its own result.
-    The selected take is the same afterwards.
+    A repeated pass starts from the plate, not from its own result (``ours``). The selected take is the same afterwards.
     """
     name = str(item.GetName() or "clip")
     uid = item_uid(item)

@@ -92,6 +92,41 @@ def test_a_changed_exemplar_makes_another_take_and_keeps_the_former(
     np.testing.assert_array_equal(read_rgb(seen[1]).astype(np.float16), expected)
 
 
+def test_an_older_coloured_take_is_never_the_plate(world: World, footage: Footage, tmp_path: Path) -> None:
+    run(world, settings_for(footage, tmp_path / "a"))
+    run(world, settings_for(footage, tmp_path / "a", exemplars=(str(footage.exemplars[1]),)))
+    items(world)[1].selected = 1  # the editor likes the first result better
+    run(world, settings_for(footage, tmp_path / "b", exemplars=(str(footage.exemplars[2]),)))
+    expected = tint(read_rgb(footage.grey[1][6])).astype(np.float16)
+    np.testing.assert_array_equal(read_rgb(items(world)[1].takes[3].media.files[2]).astype(np.float16), expected)
+
+
+def test_without_weights_no_further_clip_is_rendered(world: World, footage: Footage, tmp_path: Path) -> None:
+    class Weightless(Painter):
+        def colour(self, *_args: object) -> list[object]:  # type: ignore[override]
+            raise PassError("The weights are missing: fetch them.", 3)
+
+    summary, _ = run(world, settings_for(footage, tmp_path, select="track"), Weightless())
+    assert states(summary) == {"shot1": "failed"}
+    assert exit_code(summary) == 3
+    assert world.calls.count("Project.AddRenderJob") == 1
+    summary, _ = run(world, settings_for(footage, tmp_path), resume=True)
+    assert set(states(summary).values()) == {"done"}
+    assert len(summary.outcomes) == 3
+
+
+def test_a_failed_take_is_not_coloured_again(world: World, footage: Footage, tmp_path: Path) -> None:
+    world.timelines[0].tracks[0].locked = True
+    painter = Painter()
+    summary, _ = run(world, settings_for(footage, tmp_path), painter)
+    assert "unlock its track" in summary.outcomes[0].message
+    world.timelines[0].tracks[0].locked = False
+    painted = painter.painted
+    summary, _ = run(world, settings_for(footage, tmp_path), painter)
+    assert states(summary) == {"shot2": "done"}
+    assert painter.painted == painted
+
+
 def test_a_take_the_editor_removed_comes_back_without_colouring(world: World, footage: Footage, tmp_path: Path) -> None:
     painter = Painter()
     run(world, settings_for(footage, tmp_path), painter)
@@ -281,8 +316,8 @@ def test_cancelled_while_colouring_and_resumed(world: World, footage: Footage, t
     assert leftovers(tmp_path) == []
     # Of the settings given only the folder counts: the pass goes on as it began.
     summary, _ = run(world, settings_for(footage, tmp_path, handles=9, placement="track", exemplars=()), resume=True)
-    assert states(summary) == {"shot1": "done"}
-    assert (items(world)[0].takes[1].start, items(world)[0].takes[1].media.frames) == (2, 12)
+    assert states(summary) == {"shot1": "done", "shot2": "done", "shot3": "done"}, "those not begun are resumed too"
+    assert all((item.takes[1].start, item.takes[1].media.frames) == (2, 12) for item in items(world))
     with pytest.raises(PassError, match="nothing to resume"):
         run(world, settings_for(footage, tmp_path), resume=True)
 

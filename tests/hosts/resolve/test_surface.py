@@ -96,7 +96,7 @@ from colormnet_resolve import cli, sequences
 folder = tempfile.mkdtemp()
 manifest = Manifest(folder)
 manifest.record(Entry("u", "n", "done", "f", "p_%04d.exr", 1001, 3, [["/a", "", None]], ""))
-manifest.begin(dict(PassSettings(output=folder)._asdict()))
+manifest.begin(dict(PassSettings(output=folder)._asdict()), [])
 assert Manifest(folder).entries["u"].frames == 3
 assert from_record(Manifest(folder).settings, "/x") == PassSettings(output="/x")
 settings = PassSettings(output=folder, exemplars=("still",)).checked()
