@@ -6,7 +6,7 @@ the plate's bounding box, or exactly the format where the node says so. Runs on 
 
 import os
 from contextlib import contextmanager
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import nuke
 
@@ -15,7 +15,7 @@ from .build import inner, set_optional
 from .problems import NodeError, SetupError, StoppedError
 
 WRITE_NAME = "colormnet_bake"
-TEMPORARY = (WRITE_NAME, "colormnet_bake_crop", "colormnet_bake_base", "colormnet_bake_fill")
+TEMPORARY = (WRITE_NAME, "colormnet_bake_crop", "colormnet_bake_base", "colormnet_bake_fill", "colormnet_bake_still")
 
 FrameBaked = Callable[[int, cache.BakedFrame], None]
 
@@ -191,30 +191,36 @@ def still(group: "nuke.Group", source: int, frame: int, view: str, folder: str, 
     return path
 
 
-def preview(group: "nuke.Group", source: int, frame: int, view: str, folder: str, name: str) -> str:
-    """A PNG of the plate (0), the exemplar input (1) or the node's output (2) at a frame; the file's path.
+def preview(group: "nuke.Group", shown: "Union[int, str]", frame: int, view: str, folder: str, name: str) -> str:
+    """A PNG of the plate (0), the exemplar input (1), the node's output (2) or a picture file; the PNG's path.
 
-    Made once; the file's name holds what it shows. Raises as :func:`plate` does.
+    Made once: ``name`` holds what it shows. Raises as :func:`plate` does.
     """
     base = "%s/previews" % folder
     path = "%s/%s/%s.%s.png" % (base, view, name, cache.padded(frame))
     if os.path.isfile(path):
         return path
     os.makedirs("%s/%s" % (base, view), exist_ok=True)
-    shown = inner(group, (names.PLATE, names.EXEMPLAR, names.CROP)[source])
+    made: "List[nuke.Node]" = []
     nuke.Undo.disable()
     try:
         with group:
             write = nuke.nodes.Write(name=WRITE_NAME)
-        try:
-            write.setInput(0, shown)
+            made.append(write)
+            if isinstance(shown, str):
+                source = nuke.nodes.Read(name=TEMPORARY[4])
+                made.append(source)
+                source["file"].setValue(cache.tcl_path(shown))
+            else:
+                source = inner(group, (names.PLATE, names.EXEMPLAR, names.CROP)[shown])
+            write.setInput(0, source)
             write["file_type"].setValue("png")
             write["channels"].setValue("rgb")
             write["file"].setValue("%s/%%V/new_%s.%%04d.png" % (cache.tcl_path(base), name))
-            _execute(write, [frame], view, lambda _: None, "%s: the picture of frame %d" % (group.fullName(), frame))
-        finally:
-            nuke.delete(write)
+        _execute(write, [frame], view, lambda _: None, "%s: the picture of frame %d" % (group.fullName(), frame))
     finally:
+        for node in made:
+            nuke.delete(node)
         nuke.Undo.enable()
     os.replace("%s/%s/new_%s.%s.png" % (base, view, name, cache.padded(frame)), path)
     return path

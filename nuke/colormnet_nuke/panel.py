@@ -94,13 +94,25 @@ class NodeSource(PanelSource):
             label = os.path.basename(choice.path)
             if choice.frame is not None:
                 label += "\nframe %d" % choice.frame
-            picture = choice.path if not choice.path.lower().endswith(".exr") else ""
+            picture = self._file_picture(choice.path, chosen)
             return ExemplarItem(label, choice.frame, picture, index > 0)
         where = "plate" if choice.source == 0 else "exemplar input"
         frame = choice.frame if choice.frame in chosen.frames else None
         number = int(choice.frame or 0)
         picture = self._preview(choice.source, number, self._input_stamp(choice.source, number))
         return ExemplarItem("%s\nframe %d" % (where, choice.frame or 0), frame, picture, index > 0)
+
+    def _file_picture(self, path: str, chosen: NodeSettings) -> str:
+        """A picture file as it is where Qt reads it; an EXR as the host shows it."""
+        if not path.lower().endswith(".exr"):
+            return path
+        found = os.stat(path)
+        stamp = settings.digest([path, found.st_size, found.st_mtime_ns])
+        try:
+            return bake.preview(self.node, path, 1, chosen.views[0], chosen.folder, "file_%s" % stamp)
+        except NodeError as problem:
+            self.node["status"].setValue(str(problem))
+            return ""
 
     def _preview(self, source: int, frame: int, stamp: str) -> str:
         """A picture of an input (0, 1) or the output (2); ``stamp`` changes when what it shows does."""

@@ -169,6 +169,10 @@ def test_the_nodes_panel(scene: Callable[..., Any]) -> None:
     panel.exemplar_list.setCurrentRow(1)
     panel.remove_button.click()
     assert node["more_exemplars"].value() == ""
+    node["more_exemplars"].setValue(s.shot.exemplar.as_posix())
+    panel.refresh()
+    assert panel.source.exemplars()[1].thumbnail.endswith(".png")
+    node["more_exemplars"].setValue("")
     before = panel.wipe.result.toImage()
     s.worker.weights = "w2"
     colormnet_nuke.colorize(node)
