@@ -376,7 +376,9 @@ class Ticket(object):
                 elif progress is None:
                     call.progress.popleft()
             if call.answer is not None:
-                self._take(call.answer[0], call.answer[1], progress, cancel)
+                with self._lock:  # another thread may wait for the same frame
+                    if call is self._call and not self._finished():
+                        self._take(call.answer[0], call.answer[1], progress, cancel)
             elif cancel is not None and cancel():
                 self.cancel()
             elif end is not None and time.monotonic() >= end:
@@ -416,8 +418,9 @@ class Ticket(object):
         """Send the request, again if it was sent before. Raises _Lost."""
         with self._lock:
             link = self.session.client._linked()
-            if self._call is not None and self._call.link is link:
+            if self._finished() or (self._call is not None and self._call.link is link):
                 return
+            self._slot = None  # of another connection, if any
             header, payload, self._slot = _frame_message(link, "colour", self._plate)
             header.update(session=self.session.name, generation=self._generation, frame=self.frame)
             if self._output is not None:
@@ -541,6 +544,7 @@ class Session(object):
         self._outstanding: "OrderedDict[int, Ticket]" = OrderedDict()
         self._unfetched: "Deque[Ticket]" = deque()
         self._lock = threading.RLock()
+        self._sending = threading.RLock()  # requests of the session leave in order; never taken under a ticket's lock
 
     def set_exemplars(self, exemplars: Iterable[Exemplar], cancel: Optional[CancelCheck] = None) -> None:
         """Replace all exemplars (in this order); a new generation if anything changed. Keys are re-used."""
@@ -584,9 +588,10 @@ class Session(object):
             except WorkerError:
                 continue  # whoever asks that ticket hears of it
         ticket = Ticket(self, frame, plate, output, into)
-        with self._lock:
-            self._outstanding[id(ticket)] = ticket
-            self._unfetched.append(ticket)
+        with self._sending:
+            with self._lock:
+                self._outstanding[id(ticket)] = ticket
+                self._unfetched.append(ticket)
             while True:
                 try:
                     ticket._send()
@@ -697,17 +702,15 @@ class Session(object):
 
     def _send_again(self) -> None:
         """After a new connection: repeat what was under way, in order."""
-        with self._lock:
-            tickets = list(self._outstanding.values())
-        for ticket in tickets:
-            try:
-                if not ticket._finished() and not ticket._asked_cancel:
-                    with ticket._lock:
-                        if ticket._call is not None and ticket._call.link.lost:
-                            ticket._call = ticket._slot = None
+        with self._sending:
+            with self._lock:
+                tickets = list(self._outstanding.values())
+            for ticket in tickets:
+                try:
+                    if not ticket._asked_cancel:
                         ticket._send()
-            except _Lost:
-                return  # noticed by the next wait
+                except _Lost:
+                    return  # noticed by the next wait
 
     def _ended(self, ticket: Ticket) -> None:
         with self._lock:

@@ -253,9 +253,10 @@ class Engine:
         self._keys_bytes = 0
         release_device_memory()
 
-    def live(self) -> list[tuple[str, int]]:
-        """(session, place) of the memories on the device."""
-        return [(session, state.place) for (session, _), state in self._live.items()]
+    @property
+    def live_states(self) -> int:
+        """How many memories are on the device."""
+        return len(self._live)
 
     def _too_small(self, recipe: Recipe, error: BaseException) -> OutOfMemoryError:
         self.clear_device()

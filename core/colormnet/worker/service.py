@@ -144,7 +144,7 @@ class Service:
             "damaged_files": self.store.damaged,
             "steps": self.engine.steps,
             "waiting": self.device.waiting(),
-            "live_states": len(self.engine.live()),
+            "live_states": self.engine.live_states,
             "uptime": round(time.time() - self.started, 1),
             "connections": connections,
         }
