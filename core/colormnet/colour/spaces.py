@@ -56,6 +56,14 @@ _LINEAR_REC709 = (
     "scene-linear Rec.709-sRGB",
     "linear",
 )
+# Names of linear spaces by their primaries: the linear side of encoded spaces that OpenColorIO converts.
+_LINEAR_NAMES: dict[str, tuple[str, ...]] = {
+    "Rec.709": _LINEAR_REC709,
+    "AP1": ("ACEScg", "lin_ap1", "ACES - ACEScg"),
+    "AP0": ("ACES2065-1", "lin_ap0", "ACES - ACES2065-1"),
+    "Rec.2020": ("lin_rec2020", "Linear Rec.2020", "Utility - Linear - Rec.2020"),
+    "P3-D65": ("lin_p3d65", "Linear P3-D65", "Utility - Linear - P3-D65"),
+}
 _SRGB = ("srgb_tx", "sRGB - Texture", "srgb_texture", "Utility - sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "sRGB")
 _ALIASES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -162,7 +170,7 @@ def default_space(
     """The space of footage whose user did not name one; arguments are the fields of :class:`..media.frames.ColourHint`.
 
     EXR: scene-linear Rec.709, or the ACES space whose chromaticities its header states. PNG, JPEG, TIFF: sRGB; TIFF with
-    half or float pixels: scene-linear Rec.709. Movies: Rec.709. DPX: by the transfer characteristic in its header: linear
+    half or float pixels: scene-linear Rec.709. Movies: Rec.709, or PQ where they say so. DPX: by the transfer characteristic in its header: linear
     and Rec.709 ("ITU-R 709", SMPTE 274M and the other video ones) as they say, an unset one as Rec.709; a logarithmic
     one (printing density) has no safe default.
 
@@ -170,7 +178,7 @@ def default_space(
         A name that :func:`resolve` takes, in the config in use.
 
     Raises:
-        InputError: a logarithmic DPX.
+        InputError: a logarithmic DPX, an HLG movie.
     """
     if format == "exr" and chromaticities is not None and len(chromaticities) == 8:
         for known, name in (("AP1", "ACEScg"), ("AP0", "ACES2065-1")):
@@ -178,6 +186,10 @@ def default_space(
                 return resolve(name, config)
     if format == "exr" or (floating and format != "dpx"):
         return resolve("scene-linear Rec.709", config)
+    if format == "movie" and tag == "arib-std-b67":
+        raise InputError("The movie is HLG, for which there is no safe default; name its colour space.")
+    if format == "movie" and tag == "smpte2084":
+        return resolve("rec2100_pq_display", config)
     if format == "movie":
         return resolve(VIDEO_SPACE, config)
     if format == "dpx":
@@ -231,6 +243,9 @@ class ColourSpace:
             self._anchor, self._anchor_to_rec709 = _anchor(self.config)
             self._curve, primaries, matrix = self._probe()
             weights = self._own_weights(known, primaries, matrix)
+            self._own_linear = next(
+                (found for name in _LINEAR_NAMES.get(primaries or "", ()) if (found := _find(known, name))), None
+            )
         self.linear = self._curve.kind == "linear"
         self.channelwise = self._curve.kind != "ocio"
         self._to_rec709 = _snap_identity(matrix)
@@ -261,6 +276,8 @@ class ColourSpace:
             return srgb_decode(rgb)
         if curve.kind == "gamma":
             return _power(rgb, curve.gamma, curve.negatives)
+        if self._own_linear is not None:
+            return self._ocio(rgb, self._ocio_name, self._own_linear)
         light = self._ocio(rgb, self._ocio_name, self._anchor)
         light = _apply(light, self._anchor_to_rec709)
         return _apply(light, self._from_rec709)
@@ -274,6 +291,8 @@ class ColourSpace:
             return srgb_encode(light)
         if curve.kind == "gamma":
             return _power(light, 1.0 / curve.gamma, curve.negatives)
+        if self._own_linear is not None:
+            return self._ocio(light, self._own_linear, self._ocio_name)
         anchored = _apply(light, self._to_rec709)
         back = None if self._anchor_to_rec709 is None else np.linalg.inv(self._anchor_to_rec709)
         return self._ocio(_apply(anchored, back), self._anchor, self._ocio_name)
@@ -315,7 +334,10 @@ class ColourSpace:
         """
         if self._curve.kind == "srgb" and self._to_rec709 is None:
             return np.clip(rgb, np.float32(0.0), np.float32(1.0))
-        light = self.linear_to_rec709(self.to_linear(rgb))
+        # Beyond these bounds the display has long been at its end, and float32 would overflow on the way.
+        bound = np.float32(1e6 if self.linear else 1e2)
+        light = np.clip(self.to_linear(np.clip(rgb, -bound, bound)), np.float32(-1e9), np.float32(1e9))
+        light = self.linear_to_rec709(light)
         return srgb_encode(np.clip(light, np.float32(0.0), np.float32(1.0)))
 
     def from_display(self, rgb: FloatArray) -> FloatArray:

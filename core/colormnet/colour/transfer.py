@@ -38,7 +38,8 @@ def plate_luminance(rgb: FloatArray, space: ColourSpace) -> tuple[FloatArray, in
     clean, count = contain(rgb)
     if np.array_equal(clean[..., 0], clean[..., 1]) and np.array_equal(clean[..., 1], clean[..., 2]):
         # A grey plate, the usual case: equal channels stay equal on the way to the display, so one is enough.
-        light = space.to_linear(np.ascontiguousarray(clean[..., 0]) if space.channelwise else clean)
+        with np.errstate(over="ignore"):
+            light = space.to_linear(np.ascontiguousarray(clean[..., 0]) if space.channelwise else clean)
         lit = np.clip(light if space.channelwise else light[..., 0], np.float32(0.0), np.float32(1.0))
         return np.float32(116.0 / 50.0) * lab_curve(lit) - np.float32(66.0 / 50.0), count
     return _display_luminance(space.to_display(clean)), count
@@ -54,12 +55,12 @@ def contain(rgb: FloatArray) -> tuple[FloatArray, int]:
         The array itself when all is finite, else a copy without NaN and Inf; and the number of pixels replaced.
         A neighbourhood without a finite pixel is widened until it has one; a frame without any becomes 0.
     """
-    if np.isfinite(rgb.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):
+        total = rgb.sum(dtype=np.float64)
+    if np.isfinite(total):
         return rgb, 0
     good = np.isfinite(rgb).all(axis=-1)
     count = int(good.size - np.count_nonzero(good))
-    if count == 0:  # the sum alone overflowed
-        return rgb, 0
     clean = np.where(good[..., None], rgb, np.float32(0.0))
     missing = ~good
     weight = good.astype(np.float32)

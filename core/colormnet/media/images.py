@@ -6,6 +6,8 @@ bit. EXR keeps data and display window, per-channel types, timecode and every ot
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,7 +19,7 @@ import numpy.typing as npt
 import OpenImageIO as oiio  # noqa: N813 - the library's own short name
 
 from colormnet.errors import InputError
-from colormnet.media.atomic import whole_file, write_error
+from colormnet.media.atomic import free_space, whole_file, write_error
 from colormnet.media.channels import ColourChannels, find_colour, layer_name
 from colormnet.media.frames import ColourHint, FloatArray, MediaInfo, PlateFrame, SinkSettings, Window
 from colormnet.media.notation import image_format
@@ -34,6 +36,10 @@ _CAN_HOLD = {
     "dpx": ("uint8", "uint10", "uint16"),
     "jpeg": ("uint8",),
 }
+
+# Formats whose libraries write past a full disk without a word (PNG) or end the process (JPEG), with their end marks.
+_DEAF = {"png": b"IEND", "jpeg": b"\xff\xd9"}
+_LIBRARY_NAMES = {"exr": "openexr"}
 
 AnyArray = npt.NDArray[Any]
 
@@ -398,7 +404,11 @@ def write_image_frame(
     else:
         parts = [_new_part(kind, frame, pixels, extra, chosen, info)]
     with whole_file(target, chosen.fsync) as temporary:
-        _write_parts(temporary, target, parts)
+        if kind in _DEAF:
+            temporary.write_bytes(_encode(target, kind, parts))
+        else:
+            _write_parts(str(temporary), kind, target, parts)
+            _verify_on_full_disk(temporary, target, kind)
 
 
 def _shape(pixels: AnyArray | None) -> str:
@@ -407,18 +417,58 @@ def _shape(pixels: AnyArray | None) -> str:
     )
 
 
-def _write_parts(temporary: Path, target: Path, parts: list[Part]) -> None:
-    out = oiio.ImageOutput.create(str(temporary))
+def _verify_on_full_disk(temporary: Path, target: Path, kind: str) -> None:
+    """Where next to no space is left, read the file back: a library may have lost its last bytes in silence."""
+    space = free_space(target)
+    if space is not None and space < 1 << 20:
+        try:
+            _check_readable(temporary, kind)
+        except InputError as error:
+            raise write_error(target, "No space left on device") from error
+
+
+def _check_readable(path: Path, kind: str) -> None:
+    source = oiio.ImageInput.open(str(path))
+    if not source:
+        raise _unreadable(path, oiio.geterror())
+    try:
+        _read_parts(source, path, kind, pixels=True)
+    finally:
+        source.close()
+
+
+def _encode(target: Path, kind: str, parts: list[Part]) -> bytes:
+    """The bytes of a file whose library does not notice a full disk, written where the disk cannot be full: in memory."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("picture")
+        try:
+            _write_parts(f"/proc/self/fd/{handle}", kind, target, parts)
+            with open(f"/proc/self/fd/{handle}", "rb") as file:
+                data = file.read()
+        finally:
+            os.close(handle)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder) / f"picture{target.suffix}"
+            _write_parts(str(scratch), kind, target, parts)
+            data = scratch.read_bytes()
+    if _DEAF[kind] not in data[-64:]:
+        raise write_error(target, "the picture could not be put together in memory")
+    return data
+
+
+def _write_parts(name: str, kind: str, target: Path, parts: list[Part]) -> None:
+    """Write parts with the library to ``name``; messages speak of ``target``."""
+    out = oiio.ImageOutput.create(_LIBRARY_NAMES.get(kind, kind))
     if not out:
         raise write_error(target, oiio.geterror())
     if len(parts) > 1 and not out.supports("multiimage"):
         raise InputError(f"{target} can hold one picture and the plate has {len(parts)} parts; write EXR or TIFF.")
     specs = [part.spec for part in parts]
-    multi = len(parts) > 1 and out.supports("appendsubimage") is not None
-    done = out.open(str(temporary), tuple(specs)) if multi else out.open(str(temporary), specs[0])
+    done = out.open(name, tuple(specs)) if len(parts) > 1 and kind == "exr" else out.open(name, specs[0])
     for number, part in enumerate(parts):
         if done and number:
-            done = out.open(str(temporary), part.spec, "AppendSubimage")
+            done = out.open(name, part.spec, "AppendSubimage")
         done = done and out.write_image(part.pixels)
     problem = out.geterror() if not done else ""
     if not out.close() or not done:
@@ -429,6 +479,8 @@ def _clean_spec(spec: Any) -> Any:
     copy = oiio.ImageSpec(spec)
     for name in _NOT_COPIED:
         copy.erase_attribute(name)
+    if str(copy.format) == "half":
+        copy.attribute("tiff:half", 1)  # else the library widens it
     if part_compression(copy) in _LOSSY:
         copy.attribute("compression", _LOSSY[part_compression(copy)])
     return copy
@@ -611,6 +663,8 @@ def _new_part(
         spec.attribute("oiio:UnassociatedAlpha", 1)
     if kind == "jpeg":
         _jpeg_settings(spec, settings)
+    if depth == "half" and kind == "tiff":
+        spec.attribute("tiff:half", 1)
     if depth == "uint10":
         spec.attribute("oiio:BitsPerSample", 10)
     if aspect != 1.0:

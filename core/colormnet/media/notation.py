@@ -26,7 +26,7 @@ MOVIE_SUFFIXES = (".mov", ".mp4", ".mxf", ".mkv", ".m4v", ".qt")
 
 # "#" alone is one digit, "####" four (Nuke's habit; fileseq's own default makes "####" sixteen).
 _PAD_STYLE = fileseq.PAD_STYLE_HASH1
-_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*")
+_PATTERN = re.compile(r"#+|@+|%0?\d*d|\$F\d*")
 _RANGE_PART = re.compile(r"-?\d+(?:-(-?\d+)(?:x(\d+))?)?")
 _LAST_DIGITS = re.compile(r"(-?\d+)(?!.*\d)")
 
@@ -97,7 +97,7 @@ def parse_pattern(text: str) -> SequencePattern:
     except fileseq.FileSeqException as error:
         raise InputError(f"{text} is not a sequence this program can read; write plate.####.exr.") from error
     tail = str(parsed.extension())
-    if not parsed.padding() or _PATTERN.search(tail) or _PATTERN.search(str(parsed.basename())):
+    if not parsed.padding() or len(_PATTERN.findall(name)) != 1:
         raise InputError(f"{text} must have one place for the frame number, as in plate.####.exr.")
     return SequencePattern(Path(str(parsed.dirname()) or "."), str(parsed.basename()), int(parsed.zfill()), tail)
 
@@ -202,7 +202,7 @@ def choose_frames(name: str, present: Sequence[int], wanted: list[int] | None) -
         return wanted
     if len(present) > 2:
         steps = sorted(later - earlier for earlier, later in zip(present, present[1:], strict=False))
-        usual = steps[len(steps) // 2]
+        usual = steps[0]
         gaps = [
             number
             for earlier, later in zip(present, present[1:], strict=False)

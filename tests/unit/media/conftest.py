@@ -31,7 +31,9 @@ def save(path: Path, *parts):
 
 def load(path: Path):
     """All parts of a file as (spec, {channel: array in its own type})."""
-    source = oiio.ImageInput.open(str(path))
+    config = oiio.ImageSpec()
+    config.attribute("oiio:UnassociatedAlpha", 1)  # as stored
+    source = oiio.ImageInput.open(str(path), config)
     assert source, oiio.geterror()
     parts = []
     while source.seek_subimage(len(parts), 0):
