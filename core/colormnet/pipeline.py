@@ -25,6 +25,7 @@ from .errors import InputError, InterruptedRun, OutOfMemoryError
 from .exemplars import LoadedExemplar, load_exemplar
 from .job import ColorizeJob
 from .job_state import FrameRecord, JobState, content_digest, differences, file_identity, fingerprint
+from .media.atomic import refuse_overwrite
 from .media.frames import (
     CHROMA_A,
     CHROMA_B,
@@ -38,7 +39,7 @@ from .media.frames import (
     open_source,
 )
 from .media.movie import is_movie
-from .media.notation import frames_text, parse_frames
+from .media.notation import frames_text, has_pattern, parse_frames, parse_pattern
 
 if TYPE_CHECKING:
     from .model import Model
@@ -252,14 +253,20 @@ def _sink_settings(job: ColorizeJob) -> SinkSettings:
 
 
 def _refuse_output_on_input(job: ColorizeJob, source: FrameSource) -> None:
-    inputs = {path.resolve() for path in source.paths()}
+    """The sink looks at the plate as well; here the exemplars count, and a dry run is told, too."""
+    inputs = [*source.paths(), *(Path(spec.path) for spec in job.exemplars)]
     for spec in job.exemplars:
-        if Path(spec.path).exists():
-            inputs.add(Path(spec.path).resolve())
-    if Path(job.output).resolve() in inputs:
-        raise InputError(
-            f"The output {job.output} is one of the inputs; choose another name, inputs are never touched."
-        )
+        if has_pattern(spec.path):
+            exemplars = parse_pattern(spec.path)
+            inputs += [exemplars.path(number) for number in (spec.picture, spec.frame) if number is not None]
+    if has_pattern(job.output):
+        pattern = parse_pattern(job.output)
+        outputs = [pattern.path(number) for number in source.frames]
+    elif Path(job.output).is_dir():
+        outputs = [Path(job.output) / path.name for path in source.paths()]
+    else:
+        outputs = [Path(job.output)]
+    refuse_overwrite(outputs, inputs)
 
 
 def _identity(

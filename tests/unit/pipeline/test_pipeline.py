@@ -249,7 +249,13 @@ def test_the_exemplar_is_never_the_output(job, tmp_path, write_plate, write_exem
     before = Path(exemplar).read_bytes()
     with pytest.raises(InputError, match="input"):
         run(replace(job, exemplars=(ExemplarSpec(exemplar),), frames="1001", output=exemplar, overwrite=True))
-    assert Path(exemplar).read_bytes() == before
+    keys = write_exemplar(0, "key.1003.png")
+    for named in (keys, keys.replace("1003", "####")):
+        clash = replace(job, exemplars=(ExemplarSpec(named, frame=1003),), overwrite=True)
+        with pytest.raises(InputError, match="input"):  # noqa: SIM117 - the plan alone has to refuse
+            with planned(replace(clash, output=str(tmp_path / "key.####.png"))):
+                pass
+    assert Path(exemplar).read_bytes() == Path(keys).read_bytes() == before
 
 
 def test_an_unreadable_frame_stops_the_run_and_leaves_whole_frames_only(job, out):
