@@ -48,7 +48,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="lite or released.")] = "lite",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="lite or released. Default lite; with --table3 a small network of the released structure, untrained.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="A checkpoint file instead of the installed one.")] = None,
     methods: Annotated[
         str, typer.Option(help="Comma list of grey, copy, flow and model, in the order of the report.")
@@ -140,7 +146,7 @@ def evaluate(
     sources = find_clips(clips)
     if output is not None:
         _check_output(output, [Path(source.path) for source in sources])
-    chosen, described = _methods(methods, results or [], model, weights, device, precision.value)
+    chosen, described = _methods(methods, results or [], model or "lite", weights, device, precision.value)
     with _Bar(len(sources) * len(chosen)) as bar:
         evaluation = measure(sources, chosen, settings, bar.step)
     console = Console(highlight=False, markup=False)
@@ -288,12 +294,18 @@ def _check_apart(train_on: list[Path], measured: list[Path]) -> None:
 
 
 def _table3(
-    model: str, weights: Path | None, device: str, precision: str, size: str | None, lengths: str, output: Path | None
+    model: str | None,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    size: str | None,
+    lengths: str,
+    output: Path | None,
 ) -> None:
     from colormnet import load_model
     from colormnet.evaluation.clips import Size
     from colormnet.evaluation.paper_tables import table3_table, write_table3
-    from colormnet.evaluation.table3 import measure_table3
+    from colormnet.evaluation.table3 import measure_table3, untrained_model
 
     try:
         frames = [int(part) for part in lengths.split(",")]
@@ -304,10 +316,18 @@ def _table3(
         raise InputError("--table3 makes its own footage; give --size WIDTHxHEIGHT.")
     if output is not None:
         _check_output(output, [])
-    loaded = load_model(model, weights=weights, device=device, precision=precision)
+    if model is None and weights is None:
+        loaded = untrained_model(device, precision)
+    else:
+        loaded = load_model(model or "lite", weights=weights, device=device, precision=precision)
     with _Bar(2) as bar:
         table = measure_table3(loaded, plane, frames, lambda name, done, total: bar.step("clip", name, done, total))
-    run = {"model": loaded.name, "model fingerprint": loaded.fingerprint, "device": str(loaded.device)}
+    run = {
+        "model": loaded.name,
+        "model fingerprint": loaded.fingerprint,
+        "device": str(loaded.device),
+        "size": str(plane),
+    }
     _publish(table3_table(table), write_table3(table, output, run) if output is not None else [])
 
 

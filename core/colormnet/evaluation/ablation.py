@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.stats import kendalltau
+from scipy.stats import t as student
 
 from colormnet.errors import InputError
 from colormnet.evaluation.clips import Clip
@@ -116,8 +117,8 @@ class Row:
 
     ``behind_full`` is by how many dB of true PSNR it is behind the full model, mean over the seeds of the difference
     within a seed, and ``behind_full_error`` that mean's standard error. ``verdict``: whether the paper's order of the
-    two held; "within the error bars" where the difference is under twice its standard error. None for the full model,
-    and where the full model was not trained.
+    two held; "within the error bars" where the difference's 95 % interval (Student's t over the seeds) holds zero. None
+    for the full model, and where the full model was not trained.
     """
 
     variant: str
@@ -231,7 +232,7 @@ def summarise(scores: dict[str, list[SeedScores]], parameters: dict[str, int], g
             differences = np.array([mine.psnr - run.psnr for mine, run in zip(full, runs, strict=True)])
             behind = float(differences.mean())
             error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
-            verdict = _verdict(behind, error)
+            verdict = _verdict(behind, error, len(differences))
         rows.append(
             Row(
                 variant=name,
@@ -254,9 +255,9 @@ def summarise(scores: dict[str, list[SeedScores]], parameters: dict[str, int], g
     return Ablation(tuple(rows), grey, correlation, _sentences(rows, correlation))
 
 
-def _verdict(behind: float, error: float) -> Verdict:
+def _verdict(behind: float, error: float, seeds: int) -> Verdict:
     # In the paper the full model is ahead of every other row.
-    if abs(behind) <= 2.0 * error:
+    if abs(behind) <= float(student.ppf(0.975, seeds - 1)) * error:
         return "within the error bars"
     return "held" if behind > 0 else "did not hold"
 

@@ -126,7 +126,8 @@ def ablation_bars(ablation: Ablation) -> str:
     for place, row in enumerate(rows):
         axes.plot([place] * len(row.seeds), [run.psnr for run in row.seeds], "o", color="#1c2330", markersize=3)
     axes.axhline(ablation.grey, color="#8a8a8a", linestyle="--", linewidth=1.0)
-    axes.annotate("left grey", (len(rows) - 0.5, ablation.grey), ha="right", va="bottom", fontsize=8, color="#5b6675")
+    axes.set_xlim(-0.6, len(rows) - 0.5 + 0.6)
+    axes.annotate("left grey", (len(rows) + 0.08, ablation.grey), ha="right", va="bottom", fontsize=8, color="#5b6675")
     values = [ablation.grey, *(run.psnr for row in rows for run in row.seeds)]
     margin = max(0.3, 0.15 * (max(values) - min(values)))
     axes.set_ylim(min(values) - margin, max(values) + margin)

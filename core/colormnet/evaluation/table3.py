@@ -1,8 +1,8 @@
 """The paper's Table 3 as a command: stacking every frame against the MFP memory, over the length of the clip.
 
 What grows with the clip is the memory and its read-out; features and decoding cost the same for every frame. So the
-footage matters little, and a synthetic moving texture is used. With a small network the memory's share shows sooner;
-with a large one later.
+footage and the weights matter little: a synthetic moving texture is used and, unless a model is named, a small network
+of the released structure with fresh weights, so that the comparison runs on a processor.
 """
 
 import time
@@ -87,6 +87,19 @@ class Table3:
 
 Progress = Callable[[str, int, int], None]
 """Called with propagation, frames done, frames in all."""
+
+
+def untrained_model(device: str = "auto", precision: str = "auto") -> "Model":
+    """A small network of the released structure with fresh weights: what a step costs does not depend on them."""
+    import torch
+
+    from colormnet.device import choose_device, choose_dtype
+    from colormnet.model import Model
+    from colormnet.network.variants import build_variant
+
+    torch.manual_seed(0)
+    where = choose_device(device)
+    return Model("small-released", build_variant("small-released"), device=where, dtype=choose_dtype(precision, where))
 
 
 def moving_texture(size: Size) -> Callable[[int], Plane]:

@@ -2,49 +2,48 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from colormnet.errors import InputError
 from colormnet.evaluation.clips import Size
 from colormnet.evaluation.paper_tables import table3_table, write_table3
-from colormnet.evaluation.table3 import measure_table3, moving_texture
-from colormnet.model import Model
-from colormnet.network.variants import build_variant
+from colormnet.evaluation.table3 import measure_table3, moving_texture, untrained_model
+from colormnet.memory.settings import MemorySettings
 
 SIZE = Size(112, 112)
 
 
 @pytest.fixture(scope="module")
 def table():
-    torch.manual_seed(0)
     seen = []
-    model = Model("small", build_variant("small-released"))
-    measured = measure_table3(model, SIZE, (5, 20, 60), lambda *told: seen.append(told))
-    assert seen[-1] == ("mfp", 60, 60)
+    model = untrained_model("cpu")
+    # Memorises every second frame and consolidates four into two: the same rules, due after seven frames and not fifty.
+    model.default_memory = MemorySettings(every=2, working_frames=4, kept_frames=2, prototypes=8)
+    measured = measure_table3(model, SIZE, (4, 12, 24), lambda *told: seen.append(told))
+    assert seen[-1] == ("mfp", 24, 24)
     return measured
 
 
 def test_stacking_grows_with_the_clip_and_mfp_does_not(table):
     per_frame = (112 // 16) ** 2
     # The first frame is the exemplar; every step memorises one frame under stacking.
-    assert [table.row("stacking", length).tokens for length in (5, 20, 60)] == [per_frame * n for n in (5, 20, 60)]
-    # MFP: ten working frames at most, and 128 prototypes for every five frames it consolidates.
-    assert table.row("mfp", 60).tokens <= 10 * per_frame + 128 * (60 // 25)
-    assert table.row("mfp", 60).memory_bytes < 0.5 * table.row("stacking", 60).memory_bytes
-    assert table.row("stacking", 60).memory_bytes > 2.5 * table.row("stacking", 20).memory_bytes
+    assert [table.row("stacking", length).tokens for length in (4, 12, 24)] == [per_frame * n for n in (4, 12, 24)]
+    # MFP: four working frames at most, and eight prototypes for every two frames it consolidates.
+    assert table.row("mfp", 24).tokens <= 4 * per_frame + 8 * (24 // 4)
+    assert table.row("mfp", 24).memory_bytes < 0.5 * table.row("stacking", 24).memory_bytes
+    assert table.row("stacking", 24).memory_bytes > 1.7 * table.row("stacking", 12).memory_bytes
 
 
 def test_times_are_means_of_the_steps_without_the_given_frame(table):
     steps = table.steps["stacking"]
-    assert len(steps) == 60
-    row = table.row("stacking", 20)
-    assert row.seconds_per_frame == pytest.approx(np.mean([step.seconds for step in steps[1:20]]))
-    assert row.last_seconds == pytest.approx(np.median([step.seconds for step in steps[18:20]]))
+    assert len(steps) == 24
+    row = table.row("stacking", 12)
+    assert row.seconds_per_frame == pytest.approx(np.mean([step.seconds for step in steps[1:12]]))
+    assert row.last_seconds == pytest.approx(np.median([step.seconds for step in steps[11:12]]))
 
 
 def test_the_sentence_follows_from_the_rows(table):
-    share = table.row("mfp", 60).memory_bytes / table.row("stacking", 60).memory_bytes
-    assert f"At 60 frames MFP holds {share:.1%}" in table.sentences[0]
+    share = table.row("mfp", 24).memory_bytes / table.row("stacking", 24).memory_bytes
+    assert f"At 24 frames MFP holds {share:.1%}" in table.sentences[0]
     assert "7.8%" in table.sentences[1]
 
 
@@ -53,7 +52,7 @@ def test_table_plot_and_data_are_written(table, tmp_path):
     assert [path.name for path in written] == ["table3.html", "table3.json", "table3.csv", "table3.svg"]
     data = json.loads((tmp_path / "table3.json").read_text())
     assert len(data["rows"]) == 6
-    assert len(data["steps"]["mfp"]) == 60
+    assert len(data["steps"]["mfp"]) == 24
     page = (tmp_path / "table3.html").read_text()
     assert "small &amp; random" in page
     assert "data:image/svg+xml;base64," in page
@@ -72,4 +71,4 @@ def test_the_texture_moves_and_stays_in_range():
 
 def test_a_clip_of_one_frame_is_refused():
     with pytest.raises(InputError, match="two frames"):
-        measure_table3(Model("small", build_variant("small-released")), SIZE, (1,))
+        measure_table3(untrained_model("cpu"), SIZE, (1,))
