@@ -113,17 +113,18 @@ def contact_sheet(grey: list[Picture], coloured: list[Picture], truth: list[Pict
     for name, pictures in (("grey", grey), ("coloured", coloured), ("truth", truth)):
         cells = []
         for moment in moments:
-            cell = np.zeros((height + LABEL_HEIGHT, SHEET_WIDTH, 3), np.float32)
-            cell[LABEL_HEIGHT:] = cv2.resize(pictures[moment], (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(pictures[moment], (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA)
+            cell = np.zeros((height + LABEL_HEIGHT, SHEET_WIDTH, 3), np.uint8)
+            cell[LABEL_HEIGHT:] = np.rint(small * 255.0)
             text = f"{name}, frame {moment + 1}"
             if name == "coloured" and moment == 0:
                 text += " (exemplar)"
             elif name != "truth":
                 text += f"   {psnr(pictures[moment], truth[moment]):.1f} dB"
-            cv2.putText(cell, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0.9, 0.9, 0.9), 1, cv2.LINE_AA)
+            cv2.putText(cell, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (230, 230, 230), 1, cv2.LINE_AA)
             cells.append(cell)
         rows.append(np.hstack(cells))
-    return np.asarray(np.vstack(rows), dtype=np.float32)
+    return np.asarray(np.vstack(rows) / 255.0, dtype=np.float32)
 
 
 def write_png(path: Path, picture: Picture) -> None:

@@ -99,10 +99,10 @@ def check_device() -> Finding:
 
 def check_ffmpeg() -> Finding:
     """Whether movies can be read and written."""
-    movie = importlib.import_module("colormnet.media.movie")
-    path = movie.ffmpeg_path()
+    tools = importlib.import_module("colormnet.media.ffmpeg_tools")
+    path = tools.find_ffmpeg()
     listed = subprocess.run(
-        [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=False
+        [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=300, check=False
     )
     if listed.returncode != 0:
         return Finding("ffmpeg", Verdict.wrong, f"{path} does not run", "pip install --force-reinstall imageio-ffmpeg")

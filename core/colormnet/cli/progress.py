@@ -7,10 +7,10 @@ from enum import Enum
 from types import TracebackType
 from typing import TextIO
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from colormnet.errors import ColorMNetError
 from colormnet.pipeline import Plan, Progress, Report
@@ -187,16 +187,11 @@ def shown_as(style: ReportStyle) -> Shown:
 
 
 def show_plan(plan: Plan) -> None:
-    """The plan as a table on stdout, and its notes."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    """The plan on stdout, a line for each item, and its notes. Lines are not broken: they are read by programs, too."""
     for what, how in plan.lines():
-        table.add_row(what, how)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+        typer.echo(f"{what:<13} {how}")
     for note in plan.notes:
-        console.print(f"note: {note}")
+        typer.echo(f"note: {note}")
 
 
 def _clock(seconds: float) -> str:
