@@ -92,7 +92,7 @@ def table3_table(table: Table3) -> TextTable:
 
 TABLE3_CAVEATS = (
     "The default network is a small one of the released structure with fresh weights: what a step costs does not "
-    "depend on them, but a larger network spends more on every frame beside the memory, which lowers the ratio of the times.",
+    "depend on them, but a larger network spends more on every frame beside the memory, which lowers the ratio.",
     "Time is wall time of a whole step: features, read-out, decoding and memorising. What grows with the clip is the "
     "read-out over the memory and the memory itself.",
     "Memory held is what a session keeps between two frames, counted exactly; the read-out works in chunks, so its own "
