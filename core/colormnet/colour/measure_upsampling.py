@@ -3,8 +3,8 @@
 ``python -m colormnet.colour.measure_upsampling FOLDER_OF_MOVIES [--frames 3] [--factors 2 4]``
 
 Colour frames are taken from every movie, their true chroma and luminance are reduced by area averaging, the chroma is
-brought back and put on the true luminance. Reported is PSNR of the RGB picture (sRGB code values), over all pixels and over
-those within two pixels of the strongest tenth of the chroma edges.
+brought back and put on the true luminance. Reported is PSNR of the RGB picture (sRGB code values), over all pixels
+and over those within two pixels of the strongest tenth of the chroma edges.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Method = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean PSNR in dB over frames, overall and near edges, the least gain over bilinear of a frame, and mean seconds."""
+    """Mean PSNR (dB) over frames, overall and near edges, the least gain over bilinear of a frame, mean seconds."""
 
     overall: float
     edges: float

@@ -1,9 +1,10 @@
 """Colour spaces by OCIO name, and the way from a plate's own space to the display and back.
 
-The config is the one ``$OCIO`` names, else a pinned built-in one (``ocio://default`` changes between library versions).
-OpenColorIO is reached through OpenImageIO. It is asked once, when a space is opened, what the space does to a set of
-probe colours; a space that turns out to be a matrix, the sRGB curve or a plain gamma is then computed directly (ten times
-faster and without the library's fast approximations), anything else goes through OpenColorIO frame by frame.
+The config is the one ``$OCIO`` names, else a pinned built-in one (``ocio://default`` changes between library
+versions). OpenColorIO is reached through OpenImageIO. It is asked once, when a space is opened, what the space does
+to a set of probe colours; a space that turns out to be a matrix, the sRGB curve or a plain gamma is then computed
+directly (ten times faster and without the library's fast approximations), anything else goes through OpenColorIO
+frame by frame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - the name its own documentation uses
 
 from colormnet.colour.lab import FloatArray, srgb_decode, srgb_encode
 from colormnet.errors import InputError
@@ -28,9 +29,9 @@ PINNED_CONFIG = "ocio://cg-config-v2.1.0_aces-v1.3_ocio-v2.3"
 VIDEO_SPACE = "Rec.709"
 """The one name that is ours: a Rec.709 video signal taken code for code as an sRGB monitor shows it.
 
-That is what players on computers do, how stills are grabbed from movies and how the networks' training footage was read;
-a still grabbed from a movie therefore agrees with the movie. ``Rec.1886 Rec.709 - Display`` names the other reading (a
-BT.1886 reference monitor), and a config with a space of its own called Rec.709 is obeyed.
+That is what players on computers do, how stills are grabbed from movies and how the networks' training footage was
+read; a still grabbed from a movie therefore agrees with the movie. ``Rec.1886 Rec.709 - Display`` names the other
+reading (a BT.1886 reference monitor), and a config with a space of its own called Rec.709 is obeyed.
 """
 
 # Red, green, blue and white chromaticities (x, y) of the linear spaces that an encoded space may be built on.
@@ -67,23 +68,34 @@ _LINEAR_NAMES: dict[str, tuple[str, ...]] = {
 _SRGB = ("srgb_tx", "sRGB - Texture", "srgb_texture", "Utility - sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "sRGB")
 _ALIASES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        (
-            "linear lin scenelinearrec709 scenelinearrec709srgb linearrec709 linrec709 linearsrgb linsrgb scenelinearsrgb "
-            "rec709linear srgblinear linearrec709srgb linrec709srgb"
-        ).split(),
+        [
+            "linear",
+            "lin",
+            "scenelinearrec709",
+            "scenelinearrec709srgb",
+            "linearrec709",
+            "linrec709",
+            "linearsrgb",
+            "linsrgb",
+            "scenelinearsrgb",
+            "rec709linear",
+            "srgblinear",
+            "linearrec709srgb",
+            "linrec709srgb",
+        ],
         _LINEAR_REC709,
     ),
-    **dict.fromkeys("srgb srgbtexture srgbtx srgbdisplay".split(), _SRGB),
+    **dict.fromkeys(["srgb", "srgbtexture", "srgbtx", "srgbdisplay"], _SRGB),
     **dict.fromkeys(
-        "bt1886 rec1886 gamma24 rec709gamma24 g24rec709".split(), ("rec1886_rec709_display", "g24_rec709_tx")
+        ["bt1886", "rec1886", "gamma24", "rec709gamma24", "g24rec709"], ("rec1886_rec709_display", "g24_rec709_tx")
     ),
-    **dict.fromkeys("gamma22 g22".split(), ("g22_rec709_tx", "Gamma 2.2 Rec.709 - Texture")),
-    **dict.fromkeys("acescg ap1 linap1".split(), ("ACEScg", "lin_ap1", "ACES - ACEScg")),
-    **dict.fromkeys("aces aces2065 aces20651 ap0 linap0".split(), ("ACES2065-1", "lin_ap0", "ACES - ACES2065-1")),
-    **dict.fromkeys("linearrec2020 rec2020linear linrec2020".split(), ("lin_rec2020", "Linear Rec.2020")),
-    **dict.fromkeys("linearp3 linearp3d65 p3linear".split(), ("lin_p3d65", "Linear P3-D65")),
+    **dict.fromkeys(["gamma22", "g22"], ("g22_rec709_tx", "Gamma 2.2 Rec.709 - Texture")),
+    **dict.fromkeys(["acescg", "ap1", "linap1"], ("ACEScg", "lin_ap1", "ACES - ACEScg")),
+    **dict.fromkeys(["aces", "aces2065", "aces20651", "ap0", "linap0"], ("ACES2065-1", "lin_ap0", "ACES - ACES2065-1")),
+    **dict.fromkeys(["linearrec2020", "rec2020linear", "linrec2020"], ("lin_rec2020", "Linear Rec.2020")),
+    **dict.fromkeys(["linearp3", "linearp3d65", "p3linear"], ("lin_p3d65", "Linear P3-D65")),
 }
-_VIDEO_NAMES = frozenset("rec709 bt709 rec709video itur709 video".split())
+_VIDEO_NAMES = frozenset(["rec709", "bt709", "rec709video", "itur709", "video"])
 
 _SRGB_TOLERANCE = 2e-4  # OpenColorIO's own fast power is good to a few 1e-5
 _CURVE_PROBES = np.array(
@@ -134,7 +146,7 @@ def resolve(name: str, config: str | None = None) -> str:
     names = list(known.getColorSpaceNames())
     spellings = {_plain(spelling): own for own in reversed(names) for spelling in (own, *known.getAliases(own))}
     if plain in spellings:
-        return spellings[plain]
+        return str(spellings[plain])
     near = difflib.get_close_matches(plain, [*spellings, *_VIDEO_NAMES], n=6, cutoff=0.5)
     offered = list(dict.fromkeys(spellings.get(spelling, VIDEO_SPACE) for spelling in near))[:3]
     hint = f"did you mean {' or '.join(offered)}?" if offered else f"it has {', '.join(names[:6])}..."
@@ -143,7 +155,7 @@ def resolve(name: str, config: str | None = None) -> str:
 
 def _find(config: Any, name: str) -> str | None:
     """Exact name, alias or role, whatever the case."""
-    index = config.getColorSpaceIndex(name)
+    index = int(config.getColorSpaceIndex(name))
     if index >= 0:
         return str(config.getColorSpaceNameByIndex(index))
     for role in config.getRoles():
@@ -169,10 +181,11 @@ def default_space(
 ) -> str:
     """The space of footage whose user did not name one; arguments are the fields of :class:`..media.frames.ColourHint`.
 
-    EXR: scene-linear Rec.709, or the ACES space whose chromaticities its header states. PNG, JPEG, TIFF: sRGB; TIFF with
-    half or float pixels: scene-linear Rec.709. Movies: Rec.709, or PQ where they say so. DPX: by the transfer characteristic in its header: linear
-    and Rec.709 ("ITU-R 709", SMPTE 274M and the other video ones) as they say, an unset one as Rec.709; a logarithmic
-    one (printing density) has no safe default.
+    EXR: scene-linear Rec.709 (in a config without it the role scene_linear), or the ACES space whose chromaticities
+    its header states. PNG, JPEG, TIFF: sRGB; TIFF
+    with half or float pixels: scene-linear Rec.709. Movies: Rec.709, or PQ where they say so. DPX: by the transfer
+    characteristic in its header: linear and Rec.709 ("ITU-R 709", SMPTE 274M and the other video ones) as they say,
+    an unset one as Rec.709; a logarithmic one (printing density) has no safe default.
 
     Returns:
         A name that :func:`resolve` takes, in the config in use.
@@ -185,7 +198,10 @@ def default_space(
             if np.allclose(chromaticities, _CHROMATICITIES[known], atol=2e-3):
                 return resolve(name, config)
     if format == "exr" or (floating and format != "dpx"):
-        return resolve("scene-linear Rec.709", config)
+        try:
+            return resolve("scene-linear Rec.709", config)
+        except InputError:  # a studio config without it: its own working space
+            return resolve("scene_linear", config)
     if format == "movie" and tag == "arib-std-b67":
         raise InputError("The movie is HLG, for which there is no safe default; name its colour space.")
     if format == "movie" and tag == "smpte2084":
@@ -236,7 +252,7 @@ class ColourSpace:
         is_video = self.name == VIDEO_SPACE and _find(known, VIDEO_SPACE) is None
         self._ocio_name = "" if is_video else self.name
         if is_video:
-            self._curve, primaries, matrix = _Curve("srgb"), "Rec.709", np.eye(3)
+            self._curve, matrix = _Curve("srgb"), np.eye(3)
             weights = weights_from_chromaticities(_CHROMATICITIES["Rec.709"])
         else:
             self._refuse_data(known)
@@ -329,8 +345,8 @@ class ColourSpace:
     def to_display(self, rgb: FloatArray) -> FloatArray:
         """This space -> the picture on an sRGB monitor: (H, W, 3) float32 code values clamped to [0, 1].
 
-        A plain view without tone curve: light is clamped at 1 and encoded, so that scene-linear 0.18 becomes 0.46 and an
-        ordinary picture looks as it did when it was delivered. Values may be as large as they like; NaN stays NaN.
+        A plain view without tone curve: light is clamped at 1 and encoded, so that scene-linear 0.18 becomes 0.46 and
+        an ordinary picture looks as it did when it was delivered. Values may be as large as they like; NaN stays NaN.
         """
         if self._curve.kind == "srgb" and self._to_rec709 is None:
             return np.clip(rgb, np.float32(0.0), np.float32(1.0))
@@ -371,8 +387,10 @@ class ColourSpace:
     def _probe_rec709(self, codes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Rec.709 light of probe colours (N, 3) by OCIO."""
         probes = np.asarray(codes, np.float32)[None]
-        light = self._ocio(probes, self._ocio_name, self._anchor)[0].astype(np.float64)
-        return light if self._anchor_to_rec709 is None else light @ self._anchor_to_rec709.T
+        light: npt.NDArray[np.float64] = self._ocio(probes, self._ocio_name, self._anchor)[0].astype(np.float64)
+        if self._anchor_to_rec709 is not None:
+            light = light @ self._anchor_to_rec709.T
+        return light
 
     def _probe(self) -> tuple[_Curve, str | None, npt.NDArray[np.float64]]:
         """Curve, name of the primaries if known, and the matrix from the space's own light to Rec.709."""
@@ -381,7 +399,7 @@ class ColourSpace:
         ramp = np.repeat(_CURVE_PROBES[:, None], 3, axis=1)
         inside = generator.uniform(0.05, 0.95, (24, 3))
         mixed = np.concatenate([inside[:, :1], generator.uniform(0.05, 0.95, (24, 2))], axis=1)
-        probes = [np.eye(3), np.zeros((1, 3)), colours, ramp, inside, mixed]
+        probes: list[npt.NDArray[Any]] = [np.eye(3), np.zeros((1, 3)), colours, ramp, inside, mixed]
         lights = np.split(self._probe_rec709(np.concatenate(probes)), np.cumsum([len(probe) for probe in probes])[:-1])
         basis, zero, answer, ramp_light, inside_light, mixed_light = lights
         if np.allclose(zero, 0.0, atol=1e-6) and np.allclose(colours @ basis, answer, rtol=1e-4, atol=1e-4):
@@ -410,7 +428,7 @@ class ColourSpace:
 
 
 def weights_from_chromaticities(chromaticities: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Luminance weights (3,) of the primaries (xr, yr, xg, yg, xb, yb, xw, yw): the Y row of RGB to XYZ (SMPTE RP 177)."""
+    """Luminance weights (3,) of (xr, yr, xg, yg, xb, yb, xw, yw): the Y row of RGB to XYZ (SMPTE RP 177)."""
     return np.asarray(_rgb_to_xyz(chromaticities)[1], dtype=np.float64)
 
 
@@ -444,8 +462,8 @@ def _anchor(config: str) -> tuple[str, npt.NDArray[np.float64] | None]:
         if found is not None:
             return found, _to_rec709(primaries)
     raise InputError(
-        f"The OCIO config {config} has neither a linear Rec.709 space nor an ACES one, so plates cannot be brought to the "
-        "display; add the role aces_interchange or unset $OCIO."
+        f"The OCIO config {config} has neither a linear Rec.709 space nor an ACES one, so plates cannot be "
+        "brought to the display; add the role aces_interchange or unset $OCIO."
     )
 
 

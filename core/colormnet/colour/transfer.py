@@ -1,8 +1,8 @@
 """Put predicted chroma on a plate whose luminance is sacred.
 
 Luminance here is relative CIE luminance: the space's own weights over linear light in its own primaries
-(:meth:`ColourSpace.luminance`). For an encoded space (sRGB, Rec.709, ACEScct...) the light is decoded first, so it is light
-and not the sum of code values that stays.
+(:meth:`ColourSpace.luminance`). For an encoded space (sRGB, Rec.709, ACEScct...) the light is decoded first, so it is
+light and not the sum of code values that stays.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MATRIX = (XYZ_TO_RGB * WHITE[None, :]).astype(np.float32)
 def plate_luminance(rgb: FloatArray, space: ColourSpace) -> tuple[FloatArray, int]:
     """What the network sees of a plate.
 
-    The plate is brought to the sRGB display without a tone curve (scene-linear 0.18 -> 0.46) and clamped there, and only
-    there. Pixels that are not finite are replaced by :func:`contain`.
+    The plate is brought to the sRGB display without a tone curve (scene-linear 0.18 -> 0.46) and clamped there, and
+    only there. Pixels that are not finite are replaced by :func:`contain`.
 
     Args:
         rgb: (H, W, 3) float32 in ``space``.
@@ -59,7 +59,7 @@ def contain(rgb: FloatArray) -> tuple[FloatArray, int]:
         total = rgb.sum(dtype=np.float64)
     if np.isfinite(total):
         return rgb, 0
-    good = np.isfinite(rgb).all(axis=-1)
+    good = np.asarray(np.isfinite(rgb).all(axis=-1), dtype=np.bool_)
     count = int(good.size - np.count_nonzero(good))
     clean = np.where(good[..., None], rgb, np.float32(0.0))
     missing = ~good
@@ -81,8 +81,8 @@ def transfer(
 ) -> FloatArray:
     """Give a plate the chroma ``ab`` and keep the luminance of every pixel.
 
-    The hue and saturation of a pixel are those of Lab (L, a, b) with L from the pixel's own luminance clamped to
-    [0, 1]; the result is scaled to the luminance it had, so a highlight of 8.0 gets the colour of white with this chroma,
+    The hue and saturation of a pixel are those of Lab (L, a, b) with L from the pixel's own luminance clamped to [0,
+    1]; the result is scaled to the luminance it had, so a highlight of 8.0 gets the colour of white with this chroma,
     eight times as bright. Then, with the luminance unchanged:
 
     - a colour that would need a negative amount of a Rec.709 primary, or more light in a channel than ``ceiling``, is

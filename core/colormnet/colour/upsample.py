@@ -17,11 +17,11 @@ _DETAIL = np.float32(0.5)  # share of the luminance-predicted detail that is add
 def upsample_chroma(ab: FloatArray, guide_small: FloatArray, guide_full: FloatArray) -> FloatArray:
     """Chroma at full size, edge-aware.
 
-    Bicubic interpolation, plus the detail that the full-size luminance predicts: in every 3x3 window of the working size
-    a line is fitted from L to each chroma channel (the guided filter's local model: He, Sun and Tang, Guided Image
-    Filtering, 2013) and its slope, weighted by the squared coefficient of determination of the fit, multiplies the detail
-    of L that interpolation has lost. Where L and chroma do not move together nothing is added. At last the result is
-    corrected so that its area average is the chroma that was given (one step of back-projection).
+    Bicubic interpolation, plus the detail that the full-size luminance predicts: in every 3x3 window of the working
+    size a line is fitted from L to each chroma channel (the guided filter's local model: He, Sun and Tang, Guided
+    Image Filtering, 2013) and its slope, weighted by the squared coefficient of determination of the fit, multiplies
+    the detail of L that interpolation has lost. Where L and chroma do not move together nothing is added. At last the
+    result is corrected so that its area average is the chroma that was given (one step of back-projection).
 
     Args:
         ab: (2, h, w) float32.

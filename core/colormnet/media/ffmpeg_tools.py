@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import shutil
 import subprocess
@@ -229,7 +230,7 @@ def _frame_times(path: Path) -> tuple[list[Fraction], list[Fraction]]:
 
 def _rate(times: list[Fraction], durations: list[Fraction], stated: float | None) -> tuple[Fraction, bool]:
     """Exact rate and whether it varies."""
-    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
     if not steps:
         length = durations[0]
         if stated:

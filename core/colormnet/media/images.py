@@ -1,7 +1,7 @@
 """One picture file through OpenImageIO: read with everything in it, written back with only the colour changed.
 
-A file is held as its parts (EXR parts, TIFF pages) in their own pixel types, so that what is not colour comes out bit for
-bit. EXR keeps data and display window, per-channel types, timecode and every other attribute of the header.
+A file is held as its parts (EXR parts, TIFF pages) in their own pixel types, so that what is not colour comes out bit
+for bit. EXR keeps data and display window, per-channel types, timecode and every other attribute of the header.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> P
 
 
 def _read_parts(source: Any, path: Path, kind: str, pixels: bool) -> list[Part]:
-    parts = []
+    parts: list[Part] = []
     while source.seek_subimage(len(parts), 0):
         number = len(parts)
         spec = oiio.ImageSpec(source.spec())
@@ -189,8 +189,8 @@ def _check_exact(source: Any, number: int, spec: Any, path: Path) -> None:
             values = source.read_image(number, 0, index, index + 1, oiio.UINT32)
             if values is not None and values.max(initial=0) >= _EXACT_INTEGER:
                 raise InputError(
-                    f"{path} holds large integers in channel {spec.channelnames[index]} beside floating-point ones, which "
-                    "cannot be passed through exactly; put that channel in a part of its own."
+                    f"{path} holds large integers in channel {spec.channelnames[index]} beside floating-point ones, "
+                    "which cannot be passed through exactly; put that channel in a part of its own."
                 )
 
 
@@ -205,7 +205,8 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
     notes = []
     if abs(aspect - 1.0) > 1e-4:
         notes.append(
-            f"Pixels are {aspect:g} times as wide as high: passed through; the network sees the plate flattened to square."
+            f"Pixels are {aspect:g} times as wide as high: passed through; "
+            "the network sees the plate flattened to square."
         )
     lossy = sorted({part_compression(entry.spec) for entry in picture.parts} & set(_LOSSY))
     if picture.format == "exr" and lossy:
@@ -269,10 +270,10 @@ def timecode_of(spec: Any) -> str | None:
     if not isinstance(value, tuple) or not value:
         return None
     word = int(value[0]) & 0xFFFFFFFF
-    fields = [
+    hours, minutes, seconds, frames = (
         ((word >> shift + 4) & tens) * 10 + ((word >> shift) & 15) for shift, tens in ((24, 3), (16, 7), (8, 7), (0, 3))
-    ]
-    return "{:02d}:{:02d}:{:02d}{}{:02d}".format(*fields[:3], ";" if word & 0x40 else ":", fields[3])
+    )
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if word & 0x40 else ':'}{frames:02d}"
 
 
 def timecode_words(text: str) -> tuple[int, int]:
@@ -438,7 +439,7 @@ def _check_readable(path: Path, kind: str) -> None:
 
 
 def _encode(target: Path, kind: str, parts: list[Part]) -> bytes:
-    """The bytes of a file whose library does not notice a full disk, written where the disk cannot be full: in memory."""
+    """The bytes of a file whose library does not notice a full disk, put together in memory."""
     if hasattr(os, "memfd_create"):
         handle = os.memfd_create("picture")
         try:

@@ -1,8 +1,8 @@
 """Movies as a source and a sink of frames, through ffmpeg.
 
-A movie is decoded as a stream: one frame is held at a time. It is written in segments of whole frames into a hidden folder
-beside the output and put together, with the sound of the input, when the last frame is there: the movie appears whole or
-not at all, and an interrupted one goes on where its last segment ended.
+A movie is decoded as a stream: one frame is held at a time. It is written in segments of whole frames into a hidden
+folder beside the output and put together, with the sound of the input, when the last frame is there: the movie
+appears whole or not at all, and an interrupted one goes on where its last segment ended.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class MovieFrame:
 class MovieSource:
     """A movie. See :func:`colormnet.media.frames.open_source`.
 
-    Frames are counted from 1 as they are stored. A movie of variable frame rate is read one stored frame for one, and has
-    the mean rate; its notes say so. Untagged movies are read as Rec.709 with video range.
+    Frames are counted from 1 as they are stored. A movie of variable frame rate is read one stored frame for one, and
+    has the mean rate; its notes say so. Untagged movies are read as Rec.709 with video range.
     """
 
     def __init__(self, spec: str, frames: str | Sequence[int] | None = None) -> None:
@@ -107,7 +107,8 @@ class MovieSource:
         if facts.sample_aspect != 1:
             aspect = float(facts.sample_aspect)
             notes.append(
-                f"Pixels are {aspect:g} times as wide as high: passed through; the network sees the plate flattened to square."
+                f"Pixels are {aspect:g} times as wide as high: passed through; "
+                "the network sees the plate flattened to square."
             )
         if facts.interlaced:
             notes.append(f"{self._path.name} is interlaced: its frames are coloured as they are stored.")
@@ -580,7 +581,8 @@ class MovieSink:
     def _mux(self, listing: Path, target: Path, sound: dict[str, Any] | None) -> str:
         """Run ffmpeg; what it complained of when it failed, else an empty text."""
         picture = ffmpeg.input(str(listing), format="concat", safe=0)
-        streams, options = [picture["v:0"]], {"c:v": "copy"}
+        streams = [picture["v:0"]]
+        options: dict[str, Any] = {"c:v": "copy"}
         assert self._rate is not None
         if self._facts is not None:
             original = ffmpeg.input(str(self._facts.path))

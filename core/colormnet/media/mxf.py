@@ -1,7 +1,7 @@
 """The picture's shape in an MXF header, which ffmpeg neither copies nor reads for DNxHR.
 
-The property AspectRatio of the picture descriptor (SMPTE ST 377-1, local tag 32.0E, a rational of two 32-bit integers) is
-the shape of the whole picture.
+The property AspectRatio of the picture descriptor (SMPTE ST 377-1, local tag 32.0E, a rational of two 32-bit
+integers) is the shape of the whole picture.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def parse_pattern(text: str) -> SequencePattern:
 
 
 def frame_of_file(path: Path) -> int | None:
-    """The frame number in a file name: its last run of digits before the extension, if a separator or start precedes."""
+    """The frame number in a file name: the digits before the extension, behind a separator or alone."""
     match = re.search(r"(?:^|[._\-])(-?\d+)$", path.stem)
     return int(match[1]) if match else None
 
@@ -201,12 +202,10 @@ def choose_frames(name: str, present: Sequence[int], wanted: list[int] | None) -
             )
         return wanted
     if len(present) > 2:
-        steps = sorted(later - earlier for earlier, later in zip(present, present[1:], strict=False))
+        steps = sorted(later - earlier for earlier, later in itertools.pairwise(present))
         usual = steps[0]
         gaps = [
-            number
-            for earlier, later in zip(present, present[1:], strict=False)
-            for number in range(earlier + usual, later, usual)
+            number for earlier, later in itertools.pairwise(present) for number in range(earlier + usual, later, usual)
         ]
         if steps[0] != steps[-1]:
             raise InputError(

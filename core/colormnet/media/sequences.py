@@ -38,10 +38,10 @@ _SCANNERS = 8
 class SequenceSource:
     """An image sequence, a directory with one, or a single picture. See :func:`colormnet.media.frames.open_source`.
 
-    The headers of all frames on disk are read when it opens (a few milliseconds each at worst), so that an unreadable or
-    wrong-sized frame is named before work starts. EXR data windows that change from frame to frame are put on the
-    smallest window that holds them all (of all frames on disk, so that the part of a range does not change the result);
-    the sink cuts each frame back to its own window.
+    The headers of all frames on disk are read when it opens (a few milliseconds each at worst), so that an unreadable
+    or wrong-sized frame is named before work starts. EXR data windows that change from frame to frame are put on the
+    smallest window that holds them all (of all frames on disk, so that the part of a range does not change the
+    result); the sink cuts each frame back to its own window.
     """
 
     def __init__(self, spec: str, frames: str | Sequence[int] | None = None, layer: str | None = None) -> None:

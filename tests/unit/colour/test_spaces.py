@@ -1,5 +1,5 @@
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - the name its own documentation uses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,6 +190,7 @@ def test_studio_config_is_honoured(tmp_path, monkeypatch):
     assert not log.linear
     codes = np.random.default_rng(0).uniform(-3, 0, (3, 4, 3)).astype(np.float32)
     assert np.abs(log.from_linear(log.to_linear(codes)) - codes).max() < 1e-4
+    assert default_space("exr") == "house_linear"
     with pytest.raises(InputError, match=r"config\.ocio"):
         resolve("ACEScg")
     assert ColourSpace("ACEScg", PINNED_CONFIG).name == "ACEScg"

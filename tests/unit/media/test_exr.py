@@ -1,5 +1,5 @@
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - the name its own documentation uses
 import pytest
 
 from colormnet.errors import InputError
@@ -68,7 +68,7 @@ def test_layers_are_added_and_replaced_beside_the_colour(tmp_path, rich_exr):
     for _ in range(2):  # the second time onto a file that has the layers already
         layers = {name: random.normal(size=size).astype(np.float32) for name in names}
         write_image_frame(tmp_path / "plate2.exr", frame, frame.pixels, layers, SinkSettings(layers=names))
-        (spec, channels), (_, depth) = load(tmp_path / "plate2.exr")
+        (_, channels), (_, depth) = load(tmp_path / "plate2.exr")
         assert set(channels) == {"R", "G", "B", "A", "Z", "matte.x", *names}
         for name in names:
             assert channels[name].dtype == np.float16

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - the name its own documentation uses
 import pytest
 
 from colormnet.errors import InputError
@@ -49,7 +49,7 @@ def test_one_picture(plates):
 def test_missing_frames_are_named_before_work_starts(plates):
     (plates / "plate.1003.exr").unlink()
     (plates / "plate.1005.exr").unlink()
-    with pytest.raises(InputError, match="2 frames.*1003,1005"):
+    with pytest.raises(InputError, match=r"2 frames.*1003,1005"):
         open_source(f"{plates}/plate.####.exr", "1001-1006")
     with pytest.raises(InputError, match="1003,1005"):
         open_source(f"{plates}/plate.####.exr")
@@ -350,11 +350,11 @@ def test_a_movie_from_a_sequence_and_back(plates, tmp_path, picture):
 
     for number in range(1, 5):
         picture(tmp_path / f"wide.{number}.png", np.full((120, 256, 3), number * 50, np.uint8))
-    with open_source(tmp_path / "wide.#.png") as source:
-        with open_sink(tmp_path / "o.mov", source, SinkSettings(frame_rate=Fraction(25))) as sink:
-            for number in source.frames:
-                frame = source.read(number)
-                sink.write(frame, frame.pixels)
+    settings = SinkSettings(frame_rate=Fraction(25))
+    with open_source(tmp_path / "wide.#.png") as source, open_sink(tmp_path / "o.mov", source, settings) as sink:
+        for number in source.frames:
+            frame = source.read(number)
+            sink.write(frame, frame.pixels)
     with open_source(tmp_path / "o.mov") as movie:
         assert (movie.frames, movie.info.frame_rate) == ([1, 2, 3, 4], 25)
         with open_sink(tmp_path / "back", movie) as sink:
