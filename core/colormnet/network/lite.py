@@ -196,11 +196,12 @@ class Lite(ColorNetwork):
         self.res2 = Residual(config.width2)
         # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess.
         self.out = nn.Conv2d(config.width2, 4 * 5, 3, padding=1)
+        self.trust = nn.Parameter(torch.tensor(60.0))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)
         with torch.no_grad():
             assert self.out.bias is not None
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.4, 1.0]).repeat_interleave(4))
+            self.out.bias.copy_(torch.tensor([0.0, 0.0, 1.0, -2.8, 1.0]).repeat_interleave(4))
 
     def first_stages(self, count: int) -> list[nn.Module]:
         """The backbone's stem and first ``count`` stages (0: nothing), for training to leave alone."""
@@ -309,6 +310,9 @@ class Lite(ColorNetwork):
         remembered = _double(guess2) + out[:, 4:].sigmoid() * (_double(memory2) - _double(guess2)) + 0.25 * out[:, :2]
         if local is None:
             return remembered, self.certainty(d4), (memory4, guess4, read8)
-        kept = carried[:, :2] + out[:, 2:3].sigmoid() * (carried[:, 2:] - carried[:, :2])
+        # Where the anchor's luminance fits worse than the previous frame's, its colour is another thing's.
+        worse = F.avg_pool2d(missed4[:, 1:] - missed4[:, :1], 3, 1, 1)
+        fit = F.interpolate(worse, scale_factor=4.0, mode="bilinear", align_corners=False)
+        kept = carried[:, :2] + (out[:, 2:3] - self.trust * fit).sigmoid() * (carried[:, 2:] - carried[:, :2])
         chroma = kept + F.hardsigmoid(out[:, 3:4]) * (remembered - kept)
         return chroma, self.certainty(d4), (memory4, guess4, read8)
