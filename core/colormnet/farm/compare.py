@@ -69,6 +69,7 @@ class ModeResult:
     difference: Difference
     seconds: dict[int, float] = field(default_factory=dict)  # tasks at once -> wall-clock
     stage_seconds: list[list[float]] = field(default_factory=list)  # of each task, stage by stage, one at a time
+    load: float = 0.0  # the machine's load average when it was done
 
     def modelled(self, workers: int) -> float:
         """Wall-clock with so many machines: stages in order; in a stage the next task goes to who is free first."""
@@ -116,7 +117,7 @@ def _compare_clip(clip: str, setting: Setting, folder: Path, say: Callable[[str]
         reference = folder / f"shot_{setting.workers[0]}" / "frame.%04d.png"
         result = folder / f"{mode}_{setting.workers[0]}" / "frame.%04d.png"
         difference = measure(str(reference), str(result), shot.frames, setting.segment)
-        results.append(ModeResult(Path(clip).stem, mode, len(shot.frames), difference, seconds, stages))
+        results.append(ModeResult(Path(clip).stem, mode, len(shot.frames), difference, seconds, stages, _load()))
     return results
 
 
@@ -210,6 +211,10 @@ def measure(reference: str, result: str, frames: Sequence[int], segment: int) ->
     )
 
 
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def _db(errors: Sequence[float]) -> float:
     """PSNR of mean squared errors over a full scale of 1."""
     mean = sum(errors) / len(errors) if errors else 0.0
@@ -254,5 +259,16 @@ def _footnote(results: Sequence[ModeResult], setting: Setting) -> str:
         "own start (imports, weights). shot and segments have one task at a time whatever the number of machines. "
         f"Model: each task takes what it took with {setting.workers[0]} at once, a stage's next task goes to who is "
         "free first, stages wait for each other, disks and queues cost nothing. "
-        f"Speed-up of parallel over shot, measured: {'; '.join(speed)}."
+        f"Speed-up of parallel over shot, measured: {'; '.join(speed)}.{_busy(results, setting)}"
+    )
+
+
+def _busy(results: Sequence[ModeResult], setting: Setting) -> str:
+    """A warning where others used the machine as well."""
+    load, cores = max(result.load for result in results), os.cpu_count() or 1
+    if load <= max(setting.workers) * setting.threads + 1:
+        return ""
+    return (
+        f" Other programs kept the machine busy meanwhile (load average up to {load:.0f} on {cores} cores): on an idle "
+        "one the times are shorter, and their ratios may differ."
     )

@@ -1,14 +1,15 @@
 import os
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from colormnet.job import ColorizeJob, ExemplarSpec
 from colormnet.pipeline import run
 
 SIZE = 48
+BIG = 160  # a working size at which a frame takes long enough to be interrupted
 COLORMNET = str(Path(sys.executable).with_name("colormnet"))
 
 
@@ -17,6 +18,17 @@ def pictures(folder) -> dict[str, bytes]:
     paths = [path for path in Path(folder).iterdir() if path.is_file()]
     assert all(path.suffix == ".png" and not path.name.startswith(".") for path in paths)
     return {path.name: path.read_bytes() for path in paths}
+
+
+def colorize(job: ColorizeJob) -> dict[str, bytes]:
+    """The frames of an unbroken run, with as many threads as `environment` gives the tasks."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run(job)
+    finally:
+        torch.set_num_threads(before)
+    return pictures(Path(job.output).parent)
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +46,7 @@ def clip_job(clip_folder, tmp_path_factory) -> ColorizeJob:
 @pytest.fixture(scope="session")
 def colorized(clip_job) -> dict[str, bytes]:
     """What `colormnet colorize` writes for the whole clip."""
-    run(clip_job, stop=threading.Event())
-    return pictures(Path(clip_job.output).parent)
+    return colorize(clip_job)
 
 
 @pytest.fixture
@@ -51,3 +62,8 @@ def environment() -> dict[str, str]:
     """Without a session's process of somebody else, and with as many threads in every process."""
     kept = {name: value for name, value in os.environ.items() if name != "COLORMNET_WORKER"}
     return {**kept, "OMP_NUM_THREADS": "1"}
+
+
+def enlarged(words: list[str]) -> list[str]:
+    """The same arguments at the working size BIG."""
+    return [str(BIG) if word == str(SIZE) else word for word in words]

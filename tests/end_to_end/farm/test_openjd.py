@@ -9,9 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from colormnet.pipeline import run
-
-from .conftest import COLORMNET, pictures
+from .conftest import BIG, COLORMNET, colorize, enlarged, pictures
 
 pytest.importorskip("openjd.cli", reason="openjd-cli is not installed (pip install 'colormnet[farm]')")
 pytestmark = pytest.mark.slow
@@ -25,7 +23,7 @@ def colormnet(words, environment):
 
 def openjd(words, environment):
     command = [sys.executable, "-m", "openjd", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=500)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def run_step(folder, step, environment, **parameters):
@@ -56,8 +54,8 @@ def test_shot_in_chunks_of_any_size_is_what_colorize_writes(size, tasks, submit_
     assert answer.stdout.count("openjd_progress: 100.0") == tasks
     assert "runs by itself" not in answer.stdout, "every task is to use the session's process"
     straight = tmp_path / "straight"
-    run(replace(clip_job, frames="1001-1008", output=str(straight / "shot.####.png")))
-    assert pictures(tmp_path / "out") == pictures(straight)
+    expected = colorize(replace(clip_job, frames="1001-1008", output=str(straight / "shot.####.png")))
+    assert pictures(tmp_path / "out") == expected
 
 
 def test_segments_run_locally_are_what_colorize_writes(submit_words, environment, tmp_path, colorized):
@@ -68,10 +66,9 @@ def test_segments_run_locally_are_what_colorize_writes(submit_words, environment
     assert not [process for process in psutil.process_iter(["cmdline"]) if _is_ours(process, tmp_path)]
 
 
-def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, tmp_path, colorized):
+def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, tmp_path, clip_job):
     """At a working size that takes a while, so that there is a middle."""
-    big = [word if word != "48" else "256" for word in submit_words]
-    assert colormnet([*big, "--to", "openjd"], environment).returncode == 0
+    assert colormnet([*enlarged(submit_words), "--to", "openjd"], environment).returncode == 0
     folder = tmp_path / "job"
     values = json.loads((folder / "parameter_values.json").read_text())["parameterValues"]
     command = [sys.executable, "-m", "openjd", "run", str(folder / "template.json"), "--step", "Colour", "--job-param"]
@@ -96,9 +93,8 @@ def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, 
     assert again.returncode == 0, again.stdout
     assert len(pictures(tmp_path / "out")) == 20
     straight = tmp_path / "straight"
-    words = ["colorize", *big[2:5], "-o", str(straight / "shot.####.png"), "--working-size", "256", "--device", "cpu"]
-    assert colormnet(words, environment).returncode == 0
-    assert pictures(tmp_path / "out") == pictures(straight)
+    expected = colorize(replace(clip_job, working_size=BIG, output=str(straight / "shot.####.png")))
+    assert pictures(tmp_path / "out") == expected
 
 
 def _is_ours(process, folder):

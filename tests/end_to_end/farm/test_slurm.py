@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COLORMNET, pictures
+from .conftest import COLORMNET, enlarged, pictures
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 MISSING = [name for name in NEEDED if shutil.which(name) is None]
@@ -129,7 +129,7 @@ def test_a_chain_of_segments_keeps_order_and_pixels(submit_words, slurm, tmp_pat
 
 
 def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(submit_words, slurm, tmp_path):
-    big = [word if word != "48" else "256" for word in submit_words]
+    big = enlarged(submit_words)
     folder, said = queue(big, slurm)
     job = said.split()[-1]
     first = tmp_path / "out" / "shot.1002.png"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COLORMNET, SIZE, pictures
+from .conftest import COLORMNET, SIZE, enlarged, pictures
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ def task_words(job, output, *more):
 
 
 def test_sigterm_writes_a_state_and_exits_5_and_the_task_goes_on(clip_job, environment, tmp_path):
-    words = [word if word != str(SIZE) else "256" for word in task_words(clip_job, tmp_path / "out")]
+    words = enlarged(task_words(clip_job, tmp_path / "out"))
     task = subprocess.Popen([COLORMNET, *words], env=environment, stderr=subprocess.PIPE, text=True)
     first = tmp_path / "out" / "shot.1002.png"
     while not first.exists():

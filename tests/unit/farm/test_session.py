@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from colormnet.errors import InputError
 from colormnet.farm.session import ENDPOINT, LOG, folder_of, run_remotely, start, stop
@@ -19,7 +20,9 @@ from .conftest import StopAfter, content_of
 def session(tmp_path_factory):
     """A running process; stopped at the end."""
     folder = tmp_path_factory.mktemp("session")
-    start(folder, 120.0)
+    with pytest.MonkeyPatch.context() as patch:  # as many threads as here: sums may be rounded otherwise with others
+        patch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+        start(folder, 600.0)
     yield folder
     stop(folder)
 
@@ -79,7 +82,7 @@ def test_a_task_that_is_killed_does_not_go_on_in_the_session(session, job):
     """The client vanishes; the next task of the session finds a free process and a consistent output."""
     from dataclasses import replace
 
-    big = replace(job, working_size=256)
+    big = replace(job, working_size=160)
     words = "import sys, threading, pickle; from colormnet.farm import session; a = pickle.load(sys.stdin.buffer)\n"
     words += "session.run_remotely(*a, threading.Event(), lambda *_: None)"
     client = subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE)
