@@ -57,7 +57,10 @@ def evaluate(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A checkpoint file instead of the installed one.")] = None,
     methods: Annotated[
-        str, typer.Option(help="Comma list of grey, copy, flow and model, in the order of the report.")
+        str,
+        typer.Option(
+            help="Comma list, in the order of the report: grey, copy, flow, model (that of --model), lite, released."
+        ),
     ] = "grey,copy,flow,model",
     results: Annotated[
         list[str] | None,
@@ -175,25 +178,24 @@ def _methods(
 ) -> "tuple[list[Method], dict[str, str]]":
     from colormnet.evaluation.clips import find_clips
     from colormnet.evaluation.methods import BASELINES, Method, Network, Results
+    from colormnet.model import MODELS, load_model
 
     chosen: list[Method] = []
     described: dict[str, str] = {}
     for name in [part.strip() for part in names.split(",") if part.strip()]:
         if name in BASELINES:
             chosen.append(BASELINES[name]())
-        elif name == MODEL:
-            from colormnet import load_model
-
-            loaded = load_model(model, weights=weights, device=device, precision=precision)
+        elif name in (MODEL, *MODELS):
+            asked = model if name == MODEL else name
+            loaded = load_model(asked, weights if name == MODEL else None, device, precision)
             chosen.append(Network(loaded))
             described |= {
-                "model": loaded.name,
-                "model fingerprint": loaded.fingerprint,
+                f"fingerprint of {loaded.name}": loaded.fingerprint,
                 "device": str(loaded.device),
                 "precision": str(loaded.dtype).removeprefix("torch."),
             }
         else:
-            raise InputError(f"There is no method '{name}'; choose from {', '.join([*BASELINES, MODEL])}.")
+            raise InputError(f"There is no method '{name}'; choose from {', '.join([*BASELINES, MODEL, *MODELS])}.")
     for entry in results:
         title, mark, folder = entry.partition("=")
         if not mark or not title or not folder:

@@ -133,7 +133,7 @@ def clip_scores(
         truth = _mean(frame.chroma_magnitude_truth for frame in quarters[-1])
         if truth > 0.0:
             chroma_kept = _mean(frame.chroma_magnitude for frame in quarters[-1]) / truth
-    stepped = [frame.seconds for frame in frames if not frame.given]
+    stepped = [frame.seconds for frame in frames if not frame.given] or [frame.seconds for frame in frames]
     return ClipScores(
         clip=clip,
         method=method,

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from colormnet.evaluation.clips import compose, split
-from colormnet.evaluation.methods import BASELINES, CopiedChroma, GreyClip, LeftGrey, OpticalFlow
+from colormnet.evaluation.methods import BASELINES, CopiedChroma, GreyClip, LeftGrey, Network, OpticalFlow
 from colormnet.evaluation.protocol import exemplars_of
+from colormnet.evaluation.table3 import untrained_model
 
 
 def run(method, clip, protocol="first"):
@@ -66,6 +67,20 @@ def test_a_method_sees_nothing_of_the_true_colour(panning, make_clip):
         seen, unseen = run(build(), panning), run(build(), hidden)
         # The grey of a grey picture differs from the grey of the coloured one by rounding alone.
         assert np.abs(np.stack(seen) - np.stack(unseen)).mean() < 0.02, name
+
+
+@pytest.mark.parametrize("protocol", ["first", "first-last"])
+def test_a_network_carries_the_first_exemplar_and_remembers_the_last(protocol, paint, make_clip):
+    clip = make_clip([paint(112, 112, seed=index) for index in (0, 0, 1, 1)])
+    method = Network(untrained_model("cpu"))
+    answers = run(method, clip, protocol)
+    assert method.name == "small-released"
+    assert np.allclose(answers[0], clip.planes(0)[1])
+    assert all(answer.shape == (2, 112, 112) and np.isfinite(answer).all() for answer in answers)
+    # A second start begins a new session: nothing of the first clip is left in the memory.
+    assert all(np.array_equal(one, other) for one, other in zip(run(method, clip, protocol), answers, strict=True))
+    if protocol == "first-last":
+        assert not np.array_equal(answers[2], run(method, clip, "first")[2])
 
 
 def _without_colour(picture):

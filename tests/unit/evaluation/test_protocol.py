@@ -124,6 +124,12 @@ def test_missing_networks_are_words_and_never_numbers(panning):
     assert all(isinstance(frame.lpips, NotComputed) for frame in scores.frames)
 
 
+def test_a_clip_of_nothing_but_exemplars_can_be_counted_when_asked_for(make_clip, panning):
+    scores = measured(CopiedChroma(), make_clip(panning.truth[:2]), protocol="first-last", count_given=True)
+    assert scores.psnr == metrics.PSNR_CEILING
+    assert np.isfinite(scores.seconds_per_frame)
+
+
 def test_a_clip_of_nothing_but_exemplars_is_refused(make_clip, panning):
     with pytest.raises(InputError, match="Every frame"):
         measured(LeftGrey(), make_clip(panning.truth[:2]), protocol="first-last")
