@@ -95,7 +95,10 @@ class Colourist:
                 cancel=reporter.cancelled,
             )
             try:
-                return self._stream(session, work, total, reporter)
+                coloured = self._stream(session, work, total, reporter)
+                for note in session.status().notes:  # such as an exemplar without colour
+                    reporter.warn("'{0}': {1}".format(work.name, note))
+                return coloured
             finally:
                 session.close()
         except host_client.Cancelled:

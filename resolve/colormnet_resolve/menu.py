@@ -99,4 +99,7 @@ def _run(resolve: Any, parts: List[Any], colourist: Optional[Colourist], out: Te
         reporter.close()
         if colourist is None:
             own.close()
-    return _tell(parts, "\n".join(summary_lines(summary)), out, exit_code(summary))
+    lines = summary_lines(summary)
+    said = "\n".join(lines)
+    lines += [text for text in reporter.told() if text not in said]
+    return _tell(parts, "\n".join(lines), out, exit_code(summary))

@@ -19,6 +19,10 @@ class Reporter:
     def warn(self, text: str) -> None:
         """Something the editor should know that does not stop the pass."""
 
+    def told(self) -> List[str]:
+        """All warnings so far, for the last word of a window."""
+        return []
+
     def cancelled(self) -> bool:
         """Whether the editor asked to stop."""
         return False
@@ -38,6 +42,7 @@ class ConsoleReporter(Reporter):
         self._cancel_file = cancel_file
         self._stream = stream or sys.stdout
         self._last = ("", -1)
+        self._told: List[str] = []
         if cancel_file and os.path.exists(cancel_file):
             os.unlink(cancel_file)  # left by an earlier pass
 
@@ -54,7 +59,12 @@ class ConsoleReporter(Reporter):
 
     def warn(self, text: str) -> None:
         """One line, marked."""
+        self._told.append(text)
         self._print("warning: " + text)
+
+    def told(self) -> List[str]:
+        """What was warned of."""
+        return list(self._told)
 
     def cancelled(self) -> bool:
         """Whether the cancel file is there."""
@@ -68,7 +78,6 @@ class WindowReporter(Reporter):
         self._console = console
         self._dispatcher = dispatcher
         self._stop = False
-        self._warnings: List[str] = []
         # Without a single-step loop the window could show nothing while the pass works; it would look frozen.
         self._steps = offers(dispatcher, "StepLoop")
         self._window = dispatcher.AddWindow(
@@ -108,8 +117,12 @@ class WindowReporter(Reporter):
         self._console.stage(text, fraction)
 
     def warn(self, text: str) -> None:
-        """To the console; the window's last line tells there is something to read."""
+        """To the console; the window that ends the pass shows it too."""
         self._console.warn(text)
+
+    def told(self) -> List[str]:
+        """What was warned of."""
+        return self._console.told()
 
     def cancelled(self) -> bool:
         """Whether Cancel was pressed, or the console's way was used."""

@@ -164,10 +164,15 @@ def test_delivery_as_a_movie(
     timeline = world.add_timeline()
     world.add_clip(timeline, world.add_sequence(footage.grey[0], "shot.exr"), 86400, 4)
     colourist = Colourist(engine)
-    chosen = settings(tmp_path / "out", footage, delivery=delivery, handles=0)
-    summary = run_pass(Resolve(world), chosen, Recorder(), colourist)
+    pictures = (str(footage.exemplars[0]),)
+    if delivery == "dnxhr":  # an editor's slip on the way: a grey picture among the exemplars
+        pictures += (str(footage.grey[0][2]),)
+    chosen = settings(tmp_path / "out", footage, delivery=delivery, handles=0, exemplars=pictures)
+    recorder = Recorder()
+    summary = run_pass(Resolve(world), chosen, recorder, colourist)
     colourist.close()
     assert states(summary) == {"shot.exr": "done"}, summary.outcomes
+    assert any("no colour to speak of" in text for text in recorder.warnings) == (delivery == "dnxhr")
     movie = summary.outcomes[0].media
     take = timeline.tracks[0].items[0].takes[1]
     assert (take.media.path, take.media.frames) == (movie, 4)

@@ -19,7 +19,7 @@ FUSE = HERE.parents[2] / "resolve" / "fuses" / "ColorMNet.fuse"
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of a request: "image" (with ``pixels``), "nodata", "empty", or "failed" with the message on the node."""
+    """What came of a request: "image" (with ``pixels``), "nodata", "empty", or "failed" with the node's message."""
 
     kind: str
     pixels: np.ndarray | None = None

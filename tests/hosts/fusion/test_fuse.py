@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,20 @@ def test_the_end_of_the_input_is_told(host: FusionHost, worker: FolderWorker) ->
     host.set(Live=1)
     assert "the input has none there" in host.render(0).message
     assert host.render(-2).kind == "empty"
+
+
+def test_several_frames_at_once(tmp_path: Path, exemplar: Path, worker: FolderWorker) -> None:
+    """As Fusion renders several frames at once: states that know nothing of each other share cache and worker."""
+
+    def render(seed: int) -> None:
+        raw = tmp_path / f"raw{seed}"
+        raw.mkdir()
+        with FusionHost(raw, plate, {"COLORMNET_CACHE": str(tmp_path / "engine")}) as host:
+            host.set(Folder=tmp_path / "cache", Exemplars=exemplar, Timeout=60, Live=1)
+            for number in np.random.default_rng(seed).permutation(12):
+                np.testing.assert_array_equal(host.render(int(number)).pixels, expected(int(number)))
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(render, seed) for seed in range(3)]:
+            done.result()
+    assert litter(tmp_path) == []
