@@ -37,6 +37,9 @@ class FolderLock:
             import fcntl
 
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last holder may have removed the file between our opening and locking it.
+            if os.fstat(self._handle).st_nlink == 0:
+                raise OSError("the lock was removed")
 
     def release(self) -> None:
         """Let others write; safe to call twice."""
