@@ -29,7 +29,6 @@ class Finished(NamedTuple):
     generation: str
     device: str
     device_note: str
-    recommended: Optional[int]
     notes: Tuple[str, ...]
 
 
@@ -126,7 +125,6 @@ class Feed:
                 shot.generation,
                 health.device if health else "",
                 health.device_note if health else "",
-                status.recommended_exemplar,
                 tuple(status.notes),
             )
         finally:

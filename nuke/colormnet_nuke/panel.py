@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Tuple
 
 import nuke
 
-from colormnet_host.panel import ExemplarItem, Panel, PanelSource
+from colormnet_host.panel import ExemplarItem, Panel, PanelSource, worth_an_exemplar
 
 from . import bake, cache, results, settings, status, upstream
 from .problems import NodeError, SetupError
@@ -67,12 +67,11 @@ class NodeSource(PanelSource):
         return {f: r.confidence for f, r in found.frames(self._view()).items()} if found else {}
 
     def recommended(self) -> Optional[int]:
-        """What the worker said when it finished, unless there is an exemplar by now."""
-        found = self._results()
-        said = ((found.record().get("views") or {}).get(self._view()) or {}).get("recommended") if found else None
-        if said is None or int(said) in [item.frame for item in self.exemplars()]:
+        """The least sure frame far from the exemplars of these settings."""
+        chosen = self._chosen()
+        if chosen is None:
             return None
-        return int(said)
+        return worth_an_exemplar(self.confidence(), [c.frame for c in chosen.exemplars if c.frame is not None])
 
     def current_frame(self) -> int:
         """Nuke's frame."""

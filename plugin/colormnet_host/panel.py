@@ -73,6 +73,25 @@ class PanelSource(object):
         return "", ""
 
 
+NEARLY_AS_LOW = 0.02  # of confidence: within this two frames are equally unsure
+SURE = 0.9
+
+
+def worth_an_exemplar(confidence: Dict[int, float], exemplar_frames: List[int]) -> Optional[int]:
+    """The frame where one more exemplar would help most: of the least sure ones that farthest from any exemplar.
+
+    None where nothing is done yet, or every frame is sure.
+    """
+    rest = {frame: value for frame, value in confidence.items() if frame not in exemplar_frames}
+    if not rest or min(rest.values()) > SURE:
+        return None
+    least = min(rest.values())
+    candidates = sorted(frame for frame, value in rest.items() if value <= least + NEARLY_AS_LOW)
+    if not exemplar_frames:
+        return min(candidates, key=lambda frame: rest[frame])
+    return max(candidates, key=lambda frame: min(abs(frame - own) for own in exemplar_frames))
+
+
 class Panel(QtWidgets.QWidget):  # type: ignore[misc]
     """The window. Call :meth:`refresh` when something changed outside it."""
 

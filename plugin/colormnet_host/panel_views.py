@@ -1,5 +1,6 @@
 """The panel's two pictures of a shot: the confidence curve and the wipe between plate and result."""
 
+import math
 from typing import Any, Dict, List, Optional, Tuple
 
 from colormnet_host.panel_qt import QtCore, QtGui, QtWidgets
@@ -50,9 +51,20 @@ class ConfidenceCurve(QtWidgets.QWidget):  # type: ignore[misc]
         """The nearest frame, None where there are no frames."""
         return min(self.frames, key=lambda frame: abs(self.x_of(frame) - x)) if self.frames else None
 
+    def scale(self) -> Tuple[float, float]:
+        """Lowest and highest confidence shown: what there is, in steps of 10 %, never less than 20 % of it."""
+        values = [value for frame, value in self.confidence.items() if frame not in self.exemplars]
+        if not values:
+            return 0.0, 1.0
+        low, high = math.floor(min(values) * 10 - 0.3) / 10.0, math.ceil(max(values) * 10 + 0.3) / 10.0
+        low, high = max(0.0, low), min(1.0, high)
+        if high - low < 0.2:
+            low = max(0.0, high - 0.2)
+        return low, max(high, low + 0.2)
+
     def _y_of(self, value: float) -> float:
-        area = self._area()
-        return float(area.bottom() - area.height() * min(1.0, max(0.0, value)))
+        area, (low, high) = self._area(), self.scale()
+        return float(area.bottom() - area.height() * min(1.0, max(0.0, (value - low) / (high - low))))
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Choose the frame under the mouse."""
@@ -76,14 +88,14 @@ class ConfidenceCurve(QtWidgets.QWidget):  # type: ignore[misc]
 
     def _grid(self, painter: Any) -> None:
         area = self._area()
-        for percent in (0, 25, 50, 75, 100):
+        low, high = (round(100 * value) for value in self.scale())
+        for percent in (low, (low + high) // 2, high):
             y = self._y_of(percent / 100.0)
             painter.setPen(QtGui.QPen(QtGui.QColor(GRID), 1))
             painter.drawLine(QtCore.QPointF(area.left(), y), QtCore.QPointF(area.right(), y))
-            if percent % 50 == 0:
-                painter.setPen(QtGui.QColor(TEXT))
-                box = QtCore.QRectF(0, y - 9, area.left() - 6, 18)
-                painter.drawText(box, int(Qt.AlignRight | Qt.AlignVCenter), "%d %%" % percent)
+            painter.setPen(QtGui.QColor(TEXT))
+            box = QtCore.QRectF(0, y - 9, area.left() - 6, 18)
+            painter.drawText(box, int(Qt.AlignRight | Qt.AlignVCenter), "%d %%" % percent)
         painter.setPen(QtGui.QColor(TEXT))
         for frame, align in self._ticks():
             box = QtCore.QRectF(self.x_of(frame) - 40, area.bottom() + 5, 80, 18)

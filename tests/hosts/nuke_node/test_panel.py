@@ -160,12 +160,12 @@ def test_the_nodes_panel(scene: Callable[..., Any]) -> None:
     assert panel_module._open["ColorMNet1"] is panel
     assert (panel.wipe.result.width(), panel.wipe.result.height()) == (s.shot.width, s.shot.height)
     assert sorted(panel.curve.confidence) == list(s.shot.frames)
-    assert panel.source.recommended() == 1006  # what the worker said
+    assert panel.source.recommended() == 1006
     panel.go_button.click()
     assert s.nuke.frame() == 1006
     panel.add_there_button.click()
     assert node["more_exemplars"].value() == "1006"
-    assert panel.source.recommended() is None
+    assert panel.source.recommended() == 1005
     panel.exemplar_list.setCurrentRow(1)
     panel.remove_button.click()
     assert node["more_exemplars"].value() == ""
@@ -180,6 +180,25 @@ def test_the_nodes_panel(scene: Callable[..., Any]) -> None:
     assert panel.wipe.result.toImage() != before  # the picture is of the new colour
     assert [n.name() for n in node.nodes()] == [n.name() for n in node.nodes() if "bake" not in n.name()]
     assert application is not None
+
+
+@pytest.mark.parametrize(
+    ("confidence", "exemplars", "frame"),
+    [
+        ({}, [], None),
+        ({1: 1.0, 2: 0.95}, [1], None),
+        ({1: 1.0, 2: 0.45, 3: 0.46, 4: 0.455, 5: 0.6}, [1], 4),
+        ({1: 1.0, 2: 0.45, 3: 0.3, 4: 0.455}, [1], 3),
+        ({1: 0.4, 2: 0.2, 3: 0.21}, [], 2),
+        ({1: 1.0, 2: 0.4, 3: 0.4, 4: 0.4, 5: 1.0}, [1, 5], 3),
+    ],
+)
+def test_which_frame_is_worth_an_exemplar(
+    confidence: dict[int, float], exemplars: list[int], frame: int | None
+) -> None:
+    from colormnet_host.panel import worth_an_exemplar
+
+    assert worth_an_exemplar(confidence, exemplars) == frame
 
 
 def test_no_panel_in_terminal_mode(scene: Callable[..., Any]) -> None:

@@ -1,0 +1,158 @@
+"""Makes the pictures of docs/nuke.md: colours the bundled clip through the node and grabs the panel offscreen.
+
+    QT_QPA_PLATFORM=offscreen python docs/nuke/draw_screenshots.py [FOLDER FOR WORK]
+
+The host is the tests' stand-in, the worker and the lite model are the real ones. `properties.png` is drawn from the
+node's knobs by this script and is no picture of Nuke.
+"""
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+WIDTH, HEIGHT, FRAMES = 320, 180, range(1001, 1025)
+OF_CLIP = range(1, 1 + 2 * 24, 2)  # every other frame: more happens
+
+
+def load(name: str, path: Path) -> Any:
+    """A module or package by path."""
+    places = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=places)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def plates(standin: Any, folder: Path) -> None:
+    """The clip's first frames as grey linear EXRs, and the first one in colour."""
+    import cv2
+    import numpy as np
+
+    from colormnet.media.frames import open_source
+
+    clip = open_source(str(ROOT / "core" / "colormnet" / "demo_media" / "big_buck_bunny.mp4"), OF_CLIP)
+    with clip:
+        for number, frame in zip(clip.frames, FRAMES, strict=True):
+            small = cv2.resize(clip.read(number).pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+            linear = np.where(small <= 0.081, small / 4.5, ((small + 0.099) / 1.099) ** (1 / 0.45)).astype(np.float32)
+            grey = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+            for name, rgb in (("plate", np.repeat(grey[..., None], 3, axis=-1)), ("colour", linear)):
+                names = ("rgba.red", "rgba.green", "rgba.blue")
+                channels = {c: np.ascontiguousarray(rgb[..., i]) for i, c in enumerate(names)}
+                image = standin.Image(standin.Format(WIDTH, HEIGHT), (0, 0, WIDTH, HEIGHT), channels)
+                standin.write_exr(str(folder / f"{name}.{frame}.exr"), image, False, "zip")
+
+
+def properties(node: Any, widgets: Any, core: Any) -> Any:
+    """The node's knobs as a form."""
+    window = widgets.QWidget()
+    window.setStyleSheet(
+        "QWidget { background: #393939; color: #d0d0d0; } QLineEdit, QComboBox, QPlainTextEdit { background: #2c2c2c;"
+        " border: 1px solid #222; padding: 2px; } QPushButton { background: #4c4c4c; border: 1px solid #222;"
+        " border-radius: 3px; padding: 4px 10px; } QLabel#head { color: #f0b050; }"
+    )
+    form = widgets.QFormLayout(window)
+    form.setLabelAlignment(core.Qt.AlignRight)
+    buttons = widgets.QHBoxLayout()
+    for knob in node.allKnobs():
+        if not knob._user or knob.Class() == "Tab_Knob" or not knob.visible():
+            continue
+        kind, label = knob.Class(), knob.label()
+        if kind == "PyScript_Knob":
+            buttons.addWidget(widgets.QPushButton(label))
+            if label == "Free GPU":
+                form.addRow("", buttons)
+                buttons = widgets.QHBoxLayout()
+            continue
+        form.addRow(*_row(knob, kind, label, widgets))
+    form.addRow("", buttons)
+    window.resize(560, 10)
+    return window
+
+
+def _row(knob: Any, kind: str, label: str, widgets: Any) -> tuple[Any, Any]:
+    if kind == "Text_Knob":
+        text = widgets.QLabel(knob.value())
+        text.setWordWrap(True)
+        head = widgets.QLabel(label)
+        if not knob.value():
+            head.setObjectName("head")
+        return head, text
+    if kind == "Boolean_Knob":
+        box = widgets.QCheckBox(label)
+        box.setChecked(knob.value())
+        return "", box
+    if kind == "Enumeration_Knob":
+        combo = widgets.QComboBox()
+        combo.addItem(knob.value())
+        combo.setEnabled(knob.enabled())
+        return label, combo
+    if kind == "Multiline_Eval_String_Knob":
+        lines = widgets.QPlainTextEdit(knob.value())
+        lines.setFixedHeight(48)
+        return label, lines
+    line = widgets.QLineEdit(str(knob.value()))
+    line.setEnabled(knob.enabled())
+    return label, line
+
+
+def main(work: Path) -> None:
+    """Colour, then grab."""
+    os.environ.update(COLORMNET_RUNTIME=str(work / "run"), COLORMNET_CACHE=str(work / "cache"))
+    from PySide6 import QtCore, QtWidgets
+
+    application = QtWidgets.QApplication([])
+    standin = load("nuke_standin", ROOT / "tests" / "hosts" / "nuke_standin" / "__init__.py")
+    plates(standin, work)
+    host = standin.Host(gui=True)
+    host.load_plugins(ROOT / "nuke")
+    nuke = host.module
+    import colormnet_nuke
+    from colormnet_nuke import panel
+
+    read = nuke.nodes.Read(first=FRAMES[0], last=FRAMES[-1])
+    read["file"].setValue(f"{work.as_posix()}/plate.%04d.exr")
+    paint = nuke.nodes.Read(first=FRAMES[0], last=FRAMES[-1])
+    paint["file"].setValue(f"{work.as_posix()}/colour.%04d.exr")
+    node = colormnet_nuke.create(read, paint)
+    node["exemplar_frame"].setValue(FRAMES[0])
+    node["use_gpu"].setValue(False)
+    node["custom_range"].setValue("1001-1024")
+    nuke.scriptSaveAs(str(work / "shot.nk"), 1)
+    nuke.frame(FRAMES[16])
+    colormnet_nuke.colorize(node)
+    window = panel.show(node)
+    application.processEvents()
+    window.grab().save(str(HERE / "panel.png"))
+    window.add_there_button.click()
+    colormnet_nuke.colorize(node)
+    window.refresh()
+    application.processEvents()
+    window.grab().save(str(HERE / "panel_second_exemplar.png"))
+    node["use_gpu"].setValue(True)
+    form = properties(node, QtWidgets, QtCore)
+    form.show()
+    application.processEvents()
+    form.grab().save(str(HERE / "properties.png"))
+    from colormnet_host.client import Client
+    from colormnet_host.launcher import Launcher
+
+    with Client(Launcher(device="cpu")) as client:
+        client.stop()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]).resolve())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            main(Path(folder))
