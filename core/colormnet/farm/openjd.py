@@ -25,6 +25,7 @@ from .task import to_openjd
 SPECIFICATION = "jobtemplate-2023-09"
 START_TIMEOUT, STOP_TIMEOUT = 180, 90  # seconds
 LONGEST_NAME = 128
+MOST_VALUES = 1024  # of a task parameter
 
 
 def write(shot: Shot, settings: FarmSettings, folder: Path) -> None:
@@ -56,7 +57,7 @@ def template(shot: Shot, settings: FarmSettings) -> dict[str, Any]:
         "parameterDefinitions": _definitions(shot),
         "steps": steps,
     }
-    if shot.into_movie:
+    if not _in_chunks(shot):
         del found["extensions"]
     return found
 
@@ -107,7 +108,7 @@ def _definitions(shot: Shot) -> list[dict[str, Any]]:
             definitions.append({"name": name, "type": "PATH", "objectType": "DIRECTORY", "dataFlow": flow})
         else:
             definitions.append({"name": name, "type": "PATH", "objectType": "FILE", "dataFlow": "IN"})
-    if not shot.into_movie:
+    if _in_chunks(shot):
         definitions.append(
             {
                 "name": "ChunkSize",
@@ -132,24 +133,37 @@ def _step(shot: Shot, stage: Stage, settings: FarmSettings) -> dict[str, Any]:
         "script": {"actions": {"onRun": run}},
     }
     if stage.frames and not shot.into_movie:
-        text = to_openjd(frames_text(stage.frames))
-        regular = len(stage.frames) == stage.frames[-1] - stage.frames[0] + 1
-        step["parameterSpace"] = {
-            "taskParameterDefinitions": [
-                {
-                    "name": "Frames",
-                    "type": "CHUNK[INT]",
-                    "range": text,
-                    "chunks": {
-                        "defaultTaskCount": "{{Param.ChunkSize}}",
-                        "rangeConstraint": "CONTIGUOUS" if regular else "NONCONTIGUOUS",
-                    },
-                }
-            ]
-        }
+        step["parameterSpace"] = {"taskParameterDefinitions": [_frames_parameter(shot, stage)]}
     if settings.gpus:
         step["hostRequirements"] = {"amounts": [{"name": "amount.worker.gpu", "min": settings.gpus}]}
     return step
+
+
+def _frames_parameter(shot: Shot, stage: Stage) -> dict[str, Any]:
+    if not _in_chunks(shot):
+        parts = [frames_text(part) for part in stage.parts()]
+        if len(parts) > MOST_VALUES:
+            raise InputError(f"{shot.name} falls into {len(parts)} tasks, a step takes {MOST_VALUES}; raise --segment.")
+        return {"name": "Frames", "type": "STRING", "range": parts}
+    regular = len(stage.frames) == stage.frames[-1] - stage.frames[0] + 1
+    return {
+        "name": "Frames",
+        "type": "CHUNK[INT]",
+        "range": to_openjd(frames_text(stage.frames)),
+        "chunks": {
+            "defaultTaskCount": "{{Param.ChunkSize}}",
+            "rangeConstraint": "CONTIGUOUS" if regular else "NONCONTIGUOUS",
+        },
+    }
+
+
+def _in_chunks(shot: Shot) -> bool:
+    """Whether the manager may cut the frames as it likes.
+
+    A scheduler evens its chunks out (120 frames by 50 become three times 40). That costs *parallel* time, not pixels: a
+    task whose first frame is no start of the pre-pass colours the frames before it again. It gets exact ranges instead.
+    """
+    return shot.mode != "parallel" and not shot.into_movie
 
 
 def _worker() -> dict[str, Any]:
@@ -172,7 +186,9 @@ def _worker() -> dict[str, Any]:
 def _selection(shot: Shot, stage: Stage) -> list[str]:
     if stage.is_prepass:
         return ["--prepass"]
-    return [] if shot.into_movie else ["--chunk", "{{Task.Param.Frames}}"]
+    if shot.into_movie:
+        return []
+    return ["--chunk" if _in_chunks(shot) else "--part", "{{Task.Param.Frames}}"]
 
 
 def _places(shot: Shot) -> Places:

@@ -39,7 +39,7 @@ def test_openjd_accepts_every_mode(mode, submit_words, environment, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "Checked for openjd: no problems." in answer.stdout
     template = tmp_path / "job" / "template.json"
-    template.write_text(template.read_text().replace("CHUNK[INT]", "CHUNK[FLOAT]"))
+    template.write_text(template.read_text().replace('"type": "PATH"', '"type": "PLACE"'))
     words = ["check", str(template), "--extensions", "TASK_CHUNKING"]
     assert openjd(words, environment).returncode != 0, "the check must be able to fail"
 
