@@ -135,16 +135,21 @@ def _serve(job: WorkerJob, device: str, name: str, note: str) -> int:
             reason = _wait(job, service, server)
             log.info("stopping: %s", reason)
         finally:
-            for file in files:
-                with contextlib.suppress(OSError, UnsafeDirectory):
-                    current = places.read_endpoint(file)
-                    if current is not None and current.pid == os.getpid():
-                        os.unlink(file)
+            _withdraw(runtime)
             service.stop()
             folders.stop()
             server.stop()
     log.info("stopped")
     return 0
+
+
+def _withdraw(runtime: Path) -> None:
+    """Remove all endpoint files that name this process, also those that others left to point here."""
+    for file in runtime.glob("engine-*.json"):
+        with contextlib.suppress(OSError, UnsafeDirectory):
+            current = places.read_endpoint(str(file))
+            if current is not None and current.pid == os.getpid():
+                file.unlink()
 
 
 def _wait(job: WorkerJob, service: Service, server: Server) -> str:
