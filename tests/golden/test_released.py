@@ -78,7 +78,7 @@ RUNS = [
 ]
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("case", "precision"), RUNS)
 def test_planes_and_encoder_outputs(case, precision, footage):
     reference = np.load(HERE / f"golden_{case.reference}.npz")

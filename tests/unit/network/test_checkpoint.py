@@ -101,9 +101,10 @@ def test_a_checkpoint_never_runs_code(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_network_are_refused_by_name(network, saved, tmp_path):
-    state = network.state_dict()
+    wider = ColorMNet(replace(network.config, width=0.25))
+    checkpoint.save_weights(tmp_path / "wide.safetensors", wider, network.config.to_dict(), {})
     with pytest.raises(WeightsError, match="has shape"):
-        load_model("released", state, device="cpu")
+        load_model("released", tmp_path / "wide.safetensors", device="cpu")
     with pytest.raises(WeightsError, match=r"entries are missing \(first decoder"):
         load_model("released", {"a": torch.zeros(1)}, device="cpu")
     with pytest.raises(WeightsError, match="not a state dict"):
