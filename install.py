@@ -297,26 +297,30 @@ def set_up(extras, torch_index):
         return python
     make_environment(folder)
     warn_of_little_room(folder)
+    same_torch = False
     if installed is not None:
         # What an earlier run added stays wanted: a demo after the tests must not make the tests install again.
         wanted["extras"] = sorted(set(wanted["extras"]) | set(installed.get("extras", [])))
         wanted["torch_index"] = torch_index or installed.get("torch_index")
-    if installed is not None:
+        same_torch = wanted["torch_index"] == installed.get("torch_index") and works([python, "-c", CHECK_TORCH])
         (folder / STAMP).unlink()
-    say("[1/3] Bringing pip up to date ...")
-    if not works([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade", "pip"]):
-        say("      pip stays as it is (the index did not answer).")
-    say("[2/3] Installing PyTorch (a large download the first time: 0.2 to 3 GB) ...")
-    if wanted["torch_index"]:
-        index = ["--index-url", wanted["torch_index"]]
-        pip(folder, ["install", *index, *torch_requirements()], "PyTorch from " + wanted["torch_index"])
+    if same_torch:
+        say("[1/2] PyTorch is there and works.")
     else:
-        pip(folder, ["install", *matching_torch(folder)], "PyTorch")
-    say(f"      {check_torch(folder)} work together.")
-    say("[3/3] Installing ColorMNet and what it uses ...")
+        say("[1/2] Installing PyTorch (a large download the first time: 0.2 to 3 GB) ...")
+        if not works([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade", "pip"]):
+            say("      pip stays as it is: the index did not answer.")
+        if wanted["torch_index"]:
+            # Another build of a version that is there already would not be looked at.
+            again = ["--force-reinstall"] if installed is not None else []
+            index = ["--index-url", wanted["torch_index"]]
+            pip(folder, ["install", *index, *again, *torch_requirements()], "PyTorch from " + wanted["torch_index"])
+        else:
+            pip(folder, ["install", *matching_torch(folder)], "PyTorch")
+    say("[2/2] Installing ColorMNet and what it uses ...")
     name = str(ROOT) + ("[{}]".format(",".join(wanted["extras"])) if wanted["extras"] else "")
     pip(folder, ["install", "--editable", name], "ColorMNet")
-    check_torch(folder)
+    say(f"      {check_torch(folder)} work together.")
     temporary = folder / (STAMP + ".tmp")
     temporary.write_text(json.dumps(wanted), encoding="utf-8")
     os.replace(str(temporary), str(folder / STAMP))

@@ -78,7 +78,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(arguments, tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
     result = invoke(*arguments, "--dry-run")
     assert result.exit_code == 0, result.output
-    for word in ("128x72", "1001-1004", "Linear Rec.709", "which carries its chroma", "113x64", "nothing was written"):
+    for word in ("128x72", "1001-1004", "Linear Rec.709", "which carries its chroma", "114x64", "nothing was written"):
         assert word in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
