@@ -28,28 +28,41 @@ _KAPPA = 7.787
 
 def srgb_decode(code: FloatArray) -> FloatArray:
     """Code values of the sRGB curve to light, float32; extended beyond [0, 1] as OCIO does (linear below 0)."""
-    toe = code * np.float32(1.0 / 12.92)
-    body = np.power((np.maximum(code, np.float32(0.0)) + np.float32(0.055)) * np.float32(1.0 / 1.055), np.float32(2.4))
-    return np.where(code > np.float32(0.04045), body, toe)
+    body = np.maximum(code, np.float32(0.0))
+    body += np.float32(0.055)
+    body *= np.float32(1.0 / 1.055)
+    np.power(body, np.float32(2.4), out=body)
+    np.copyto(body, code * np.float32(1.0 / 12.92), where=code <= np.float32(0.04045))
+    return body
 
 
 def srgb_encode(light: FloatArray) -> FloatArray:
     """Light to code values of the sRGB curve, float32; the inverse of :func:`srgb_decode` for every finite value."""
-    toe = light * np.float32(12.92)
-    body = np.float32(1.055) * np.power(np.maximum(light, np.float32(0.0)), np.float32(1.0 / 2.4)) - np.float32(0.055)
-    return np.where(light > np.float32(0.0031308), body, toe)
+    body = np.maximum(light, np.float32(0.0))
+    np.power(body, np.float32(1.0 / 2.4), out=body)
+    body *= np.float32(1.055)
+    body -= np.float32(0.055)
+    np.copyto(body, light * np.float32(12.92), where=light <= np.float32(0.0031308))
+    return body
 
 
 def lab_curve(ratio: FloatArray) -> FloatArray:
     """The Lab non-linearity f of a light ratio in [0, 1], float32."""
-    toe = ratio * np.float32(_KAPPA) + np.float32(16.0 / 116.0)
-    return np.where(ratio > np.float32(_EPSILON), np.cbrt(ratio), toe)
+    root = np.cbrt(ratio)
+    toe = ratio * np.float32(_KAPPA)
+    toe += np.float32(16.0 / 116.0)
+    np.copyto(root, toe, where=ratio <= np.float32(_EPSILON))
+    return root
 
 
 def lab_curve_inverse(value: FloatArray) -> FloatArray:
     """The inverse of :func:`lab_curve`, float32; below zero it goes on linearly."""
-    toe = (value - np.float32(16.0 / 116.0)) * np.float32(1.0 / _KAPPA)
-    return np.where(value > np.float32(0.2068966), value * value * value, toe)
+    cube = value * value
+    cube *= value
+    toe = value - np.float32(16.0 / 116.0)
+    toe *= np.float32(1.0 / _KAPPA)
+    np.copyto(cube, toe, where=value <= np.float32(0.2068966))
+    return cube
 
 
 def display_to_lab(rgb: FloatArray) -> tuple[FloatArray, FloatArray]:

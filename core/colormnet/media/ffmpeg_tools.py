@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -116,6 +117,8 @@ def probe(path: Path) -> MovieFacts:
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"There is no permission to read {path}; change its rights or copy it.")
     shown = subprocess.run(
         [find_ffmpeg(), *QUIET, "-i", str(path)], capture_output=True, text=True, errors="replace", check=False
     ).stderr
