@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SMALLEST_TRIAL = 32  # pixels, of the short side
+
 
 @dataclass(frozen=True)
 class NetworkResult:
@@ -274,24 +276,35 @@ class Engine:
 
 
 def size_that_fits(recipe: Recipe, height: int, width: int) -> int:
-    """The largest of ever smaller working sizes (short side) at which a full memory was found to fit, by trying it."""
+    """The largest of ever smaller working sizes (short side) that was tried and found to fit, 0 where none does.
+
+    A trial is the exemplars and three steps on a grey frame, the last of them beside as much ballast as the memory
+    takes when it is full.
+    """
     from dataclasses import replace
+
+    import torch
 
     from ..session import Colorizer
 
     memory = recipe.memory or recipe.model.default_memory
     short = min(height, width)
     size = short
-    while size > 32:
-        size = max(32, int(size * 0.8) // 16 * 16)
+    while size > SMALLEST_TRIAL:
+        size = max(SMALLEST_TRIAL, int(size * 0.8) // 16 * 16)
         shape = (max(16, round(height * size / short)), max(16, round(width * size / short)))
         grey = np.zeros(shape, np.float32)
         try:
             trial = Colorizer(recipe.model, replace(memory, every=1), clip_length=None)
-            for _ in (*recipe.exemplars, *recipe.carried):
+            for _ in range(len(recipe.exemplars) + len(recipe.carried)):
                 trial.add_exemplar(grey, np.zeros((2, *shape), np.float32))
-            for _ in range(memory.working_frames + 1):
-                trial.step(grey)
+            trial.step(grey)
+            trial.step(grey)
+            ballast = torch.ones(
+                trial.memory_bytes * memory.working_frames, dtype=torch.uint8, device=recipe.model.device
+            )
+            trial.step(grey)
+            del ballast
         except Exception as error:
             if not out_of_memory(error):
                 raise

@@ -51,6 +51,7 @@ class Store:
         self.root = root
         self.limit = limit
         self.note = ""
+        self._failed_kind = ""
         self.damaged = 0  # entries found cut short or altered, and removed
         self.evicted = 0
         self._lock = threading.RLock()
@@ -178,16 +179,17 @@ class Store:
         for last_try in (False, True):
             problem = self._save_once(session, kind, key, write)
             if problem is None:
-                self.note = ""
+                if kind == self._failed_kind:
+                    self.note = self._failed_kind = ""
                 self._shrink(self.limit, session)
                 return True
-            full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            full = _cause(problem).errno in (errno.ENOSPC, errno.EDQUOT)
             if last_try or not full or not self._shrink(self._bytes * 9 // 10, session):
                 break
         note = f"{self.root} cannot be written ({problem}); results are right, but a restart will have to replay more"
         if note != self.note:
             log.error("%s", note)
-        self.note = note
+        self.note, self._failed_kind = note, kind
         return False
 
     def _save_once(self, session: str, kind: str, key: str, write: Callable[[Path], object]) -> Exception | None:
@@ -265,6 +267,16 @@ class Store:
                         dropped += 1
         self.evicted += dropped
         return dropped > 0
+
+
+def _cause(error: BaseException) -> OSError:
+    """The system's error behind an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause
+        cause = cause.__cause__
+    return OSError(0, str(error))
 
 
 def _write(path: Path, content: bytes) -> None:
