@@ -145,17 +145,19 @@ def table3_curves(table: Table3) -> str:
     for name, steps in table.steps.items():
         coloured = steps[1:]
         frames = [step.frame for step in coloured]
-        left.plot(frames, [1000 * step.seconds for step in coloured], color=palette[name], linewidth=0.6, alpha=0.45)
+        left.plot(
+            frames, [1000 * step.work_seconds for step in coloured], color=palette[name], linewidth=0.6, alpha=0.45
+        )
         rows = [row for row in table.rows if row.propagation == name]
         lengths = [row.length for row in rows]
-        left.plot(lengths, [1000 * row.seconds_per_frame for row in rows], "o-", color=palette[name], label=name)
+        left.plot(lengths, [1000 * row.work_seconds_per_frame for row in rows], "o-", color=palette[name], label=name)
         right.plot([step.frame for step in steps], [step.memory_bytes / 2**20 for step in steps], color=palette[name])
         right.plot(lengths, [row.memory_bytes / 2**20 for row in rows], "o", color=palette[name])
     # One slow frame on a busy machine must not flatten everything else.
-    times = [1000 * step.seconds for steps in table.steps.values() for step in steps[1:]]
+    times = [1000 * step.work_seconds for steps in table.steps.values() for step in steps[1:]]
     left.set_ylim(0.0, 1.2 * float(np.percentile(times, 99)))
     right.set_ylim(bottom=0.0)
-    left.set(xlabel="clip length (frames)", ylabel="ms a frame: mean over the clip")
+    left.set(xlabel="clip length (frames)", ylabel="processor ms a frame" if table.device == "cpu" else "ms a frame")
     right.set(xlabel="clip length (frames)", ylabel="memory held (MiB)")
     figure.legend(loc="upper center", ncols=2, frameon=False, bbox_to_anchor=(0.5, 1.03))
     figure.tight_layout(rect=(0, 0, 1, 0.95))

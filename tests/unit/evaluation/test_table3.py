@@ -38,7 +38,7 @@ def test_times_are_means_of_the_steps_without_the_given_frame(table):
     assert len(steps) == 24
     row = table.row("stacking", 12)
     assert row.seconds_per_frame == pytest.approx(np.mean([step.seconds for step in steps[1:12]]))
-    assert row.last_seconds == pytest.approx(np.median([step.seconds for step in steps[11:12]]))
+    assert row.last_work_seconds == pytest.approx(np.median([step.work_seconds for step in steps[11:12]]))
 
 
 def test_the_sentence_follows_from_the_rows(table):
