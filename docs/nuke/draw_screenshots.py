@@ -130,6 +130,7 @@ def main(work: Path) -> None:
     nuke.frame(FRAMES[16])
     colormnet_nuke.colorize(node)
     window = panel.show(node)
+    window.resize(760, 500)
     application.processEvents()
     window.grab().save(str(HERE / "panel.png"))
     window.add_there_button.click()

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import nuke
 
@@ -276,14 +276,13 @@ class Job:
                 if problem is None and view.feed.error is not None:
                     problem = self._as_problem(view.feed.error)
         self._over()
-        try:
-            self._show()
-            if problem is not None:
-                status.problem(self.node, problem, self.popup)
-            else:
-                self._say_done()
-        except ValueError:  # the node was deleted, or the script closed, while the worker was at it
+        if not self._exists():  # deleted, or the script closed, while the worker was at it
             return problem or StoppedError("%s is gone; its frames are in %s" % (self.name, self.results.folder))
+        self._show()
+        if problem is not None:
+            status.problem(self.node, problem, self.popup)
+        else:
+            self._say_done()
         return problem
 
     def _over(self) -> None:
@@ -304,10 +303,8 @@ class Job:
         return None if not isinstance(error, Exception) else NodeError("%s: %s" % (type(error).__name__, error))
 
     def _show(self) -> None:
-        if not self._exists():
-            raise ValueError("no node")
         before = self.results.record()
-        same_bake = before.get("bake") == self.bake_keys
+        bakes = dict(before.get("bake") or {})
         sets = []
         for view in self.views:
             valid = set(view.computed)
@@ -315,6 +312,7 @@ class Job:
             if view.feed is not None and view.feed.finished is not None:
                 generations.add(view.feed.finished.generation)
             for frame, record in view.known.items():
+                same_bake = bakes.get(view.name) == self.bake_keys.get(view.name)
                 later = frame > self.asked[-1] and same_bake and record.generation in generations
                 if later or any(self._valid(view, generation, frame) for generation in generations):
                     valid.add(frame)
@@ -322,20 +320,21 @@ class Job:
         frames = sorted(set.intersection(*sets)) if sets else []
         if not frames:
             return  # nothing new to see: what was shown before stays
-        self.results.save(self._record(before, frames))
+        bakes.update(self.bake_keys)
+        self.results.save(self._record(before, bakes, frames))
         results.show(self.node, self.results, frames)
         cache.keep_only(self.chosen.folder, "results", [self.results.key], cache.KEEP_RESULTS - 1)
-        cache.keep_only(self.chosen.folder, "bake", self.bake_keys.values())
+        cache.keep_only(self.chosen.folder, "bake", bakes.values())
 
-    def _record(self, before: Dict[str, object], frames: List[int]) -> Dict[str, object]:
-        views = dict(before.get("views") or {})  # type: ignore[call-overload]
+    def _record(self, before: Dict[str, Any], bakes: Dict[str, str], frames: List[int]) -> Dict[str, Any]:
+        views = dict(before.get("views") or {})
         for view in self.views:
             if view.feed is not None and view.feed.finished is not None:
                 views[view.name] = view.feed.finished._asdict()
         return {
             "settings": self.chosen.fingerprint(),
             "structure": self.structure,
-            "bake": self.bake_keys,
+            "bake": bakes,
             "views": views,
             "colour": self.chosen.colour,
             "layers": list(self.chosen.session.layers),

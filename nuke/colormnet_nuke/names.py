@@ -11,6 +11,8 @@ CHANNELS = ("colormnet.a", "colormnet.b", "colormnet.confidence")
 
 MARKER = "colormnet_version"
 
+RESULTS_VERSION = 1  # raised only when the same settings would give other pixels; a plugin update alone stops no render
+
 FROM_INPUT, FROM_FILE, FROM_PLATE = "exemplar input at a frame", "file", "plate's own first frame"
 RANGE_INPUT, RANGE_GLOBAL, RANGE_CUSTOM = "input", "global", "custom"
 COLOUR_PLATE, CHROMA_ONLY, COLOUR_AND_CHROMA = "colour plate", "chroma AOVs", "colour plate + chroma AOVs"

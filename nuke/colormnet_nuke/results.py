@@ -23,8 +23,9 @@ def key(node: "nuke.Group", chosen: NodeSettings) -> str:
 
 
 def portable(fingerprint: Dict[str, Any]) -> Dict[str, Any]:
-    """Without what differs from machine to machine: the place of the OCIO configuration."""
-    session = {name: value for name, value in fingerprint["session"].items() if name != "config"}
+    """Without what differs from machine to machine (the place of the OCIO configuration) or changes no pixel."""
+    left_out = ("config", "snapshot_every")
+    session = {name: value for name, value in fingerprint["session"].items() if name not in left_out}
     return dict(fingerprint, session=session)
 
 

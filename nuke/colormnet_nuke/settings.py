@@ -10,7 +10,7 @@ import nuke
 
 from colormnet_host.client import SessionSettings
 
-from . import __version__, names, spaces
+from . import names, spaces
 from .problems import SetupError
 
 
@@ -45,7 +45,7 @@ class NodeSettings(NamedTuple):
     def fingerprint(self) -> Dict[str, Any]:
         """Everything of the settings that changes the result, as JSON values; the device does not."""
         return {
-            "plugin": __version__,
+            "results": names.RESULTS_VERSION,
             "frames": _compact(self.frames),
             "exemplars": [list(choice) for choice in self.exemplars],
             "session": dict(self.session._asdict(), layers=list(self.session.layers)),

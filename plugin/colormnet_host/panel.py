@@ -245,7 +245,9 @@ def _thumbnail(path: str) -> Any:
     if picture.isNull():
         picture = QtGui.QPixmap(*THUMBNAIL)
         picture.fill(QtGui.QColor("#404040"))
-        return QtGui.QIcon(picture)
-    return QtGui.QIcon(
-        picture.scaled(THUMBNAIL[0], THUMBNAIL[1], QtCore.Qt.KeepAspectRatio, QtCore.Qt.SmoothTransformation)
-    )
+    else:
+        width, height = THUMBNAIL
+        picture = picture.scaled(width, height, QtCore.Qt.KeepAspectRatio, QtCore.Qt.SmoothTransformation)
+    icon = QtGui.QIcon(picture)
+    icon.addPixmap(picture, QtGui.QIcon.Selected)  # or Qt tints the colours of a chosen exemplar
+    return icon

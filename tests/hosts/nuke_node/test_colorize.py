@@ -408,6 +408,34 @@ def test_missing_inputs_ranges_and_saves_are_said(scene: Callable[..., Any]) -> 
         colorize(s)
 
 
+def test_the_plates_own_first_frame_as_exemplar(scene: Callable[..., Any]) -> None:
+    s = scene()
+    node = s.build()
+    node["exemplar_source"].setValue("plate's own first frame")
+    node.setInput(1, None)
+    assert colorize(s).coloured == 6
+    assert [frames for name, frames, _ in s.host.executions if "bake" in name] == [[1001], FRAMES]
+
+
+def test_what_changes_no_pixel_makes_nothing_stale(scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene()
+    node = s.build()
+    colorize(s)
+    import colormnet_nuke
+
+    monkeypatch.setattr(colormnet_nuke, "__version__", "9.9")  # an update of the plugin
+    node["snapshot_every"].setValue(3)
+    s.nuke.execute(s.nuke.toNode("out"), 1001, 1006)
+
+
+def test_views_coloured_one_after_the_other_keep_their_bakes(scene: Callable[..., Any]) -> None:
+    s = scene(views=("left", "right"))
+    s.build()
+    assert colorize(s, views=["left"]).baked == 6
+    assert colorize(s, views=["right"]).baked == 6
+    assert colorize(s).baked == 0
+
+
 def test_an_upstream_error_is_said(scene: Callable[..., Any]) -> None:
     s = scene()
     s.build()
