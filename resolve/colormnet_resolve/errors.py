@@ -9,5 +9,5 @@ class PassError(Exception):
         self.exit_code = exit_code
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error
+class Cancelled(Exception):
     """The editor cancelled; what is written is whole and the pass can be resumed. Exit code 5."""

@@ -1,9 +1,7 @@
 """The pass itself: edition check, clips, exemplars, plates, colour, takes; and everything put back as it was."""
 
 import os
-import platform
 import shutil
-import tempfile
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import deliver, exemplars, place, selection, spaces
@@ -18,13 +16,13 @@ from .progress import Reporter
 from .selection import Clip, Refusal
 from .sequences import expand_bracketed, frame_path, is_sequence, missing_frames, safe_name
 from .settings import PassSettings, from_record
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     import fusionscript
 
 BIN = "ColorMNet"
 FIRST_NUMBER = 1001  # of the coloured frames on disk
-WORK_PREFIX = ".colormnet-work-"
 UNCHANGED = "unchanged"
 
 
@@ -74,12 +72,12 @@ def run_pass(
     timeline = need(project.GetCurrentTimeline(), "No timeline is open: open the timeline with the clips to colour.")
     if project.IsRenderingInProgress():
         raise PassError("A render is running: wait for it to end, or stop it on the Deliver page, and try again.")
-    _prepare_folder(settings.output)
-    pass_ = _Pass(resolve, project, timeline, settings, reporter, colourist, encoder or Encoder(), resume)
-    for name in deliver.remove_leftovers(project, timeline):
-        reporter.warn("removed '{0}', left by a pass that did not end well.".format(name))
-    with deliver.ResolveState(resolve, project, timeline, reporter):
-        return pass_.run()
+    with Workspace(settings.output) as workspace:
+        pass_ = _Pass(project, timeline, settings, reporter, colourist, encoder or Encoder(), resume, workspace)
+        for name in deliver.remove_leftovers(project, timeline):
+            reporter.warn("removed '{0}', left by a pass that did not end well.".format(name))
+        with deliver.ResolveState(resolve, project, timeline, reporter):
+            return pass_.run()
 
 
 def _resumed(settings: PassSettings) -> PassSettings:
@@ -91,29 +89,9 @@ def _resumed(settings: PassSettings) -> PassSettings:
     return from_record(recorded, folder)
 
 
-def _prepare_folder(folder: str) -> None:
-    """Make the output folder and prove that it can be written; remove work folders of crashed passes."""
-    advice = "choose another output folder"
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise PassError("{0} cannot be written ({1}): {2}.".format(folder, error.strerror, advice)) from error
-    for name in os.listdir(folder):
-        # Only one pass runs in a Resolve at a time, and the machine's name is part of the folder's.
-        if name.startswith(_work_prefix()):
-            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-
-
-def _work_prefix() -> str:
-    return WORK_PREFIX + safe_name(platform.node() or "here") + "-"
-
-
 class _Pass:
     def __init__(
         self,
-        resolve: "fusionscript.Resolve",
         project: "fusionscript.Project",
         timeline: "fusionscript.Timeline",
         settings: PassSettings,
@@ -121,8 +99,9 @@ class _Pass:
         colourist: Colourist,
         encoder: Encoder,
         resume: bool,
+        workspace: Workspace,
     ) -> None:
-        self.resolve = resolve
+        self.workspace = workspace
         self.project = project
         self.timeline = timeline
         self.settings = settings
@@ -296,7 +275,7 @@ class _Pass:
                 )
             )
         os.makedirs(os.path.dirname(entry.pattern), exist_ok=True)
-        work = tempfile.mkdtemp(prefix=_work_prefix(), dir=self.settings.output)
+        work = self.workspace.new_folder()
         try:
             plates, space = self._plates(clip, first, count, os.path.join(work, "plate"))
             target = entry.pattern if not movie else os.path.join(work, "coloured_%04d.exr")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +17,7 @@ from resolve_support import Footage, Painter, Recorder, run, settings_for, state
 
 from colormnet_resolve.errors import PassError
 from colormnet_resolve.runner import exit_code, run_pass
+from colormnet_resolve.sequences import safe_name
 
 
 def items(world: World) -> list[ItemData]:
@@ -448,10 +454,6 @@ def test_leavings_of_a_crashed_pass_are_removed(world: World, footage: Footage, 
     world.current = reel
     folder = tmp_path / "second"
     folder.mkdir()
-    import platform
-
-    from colormnet_resolve.sequences import safe_name
-
     stale = folder / f".colormnet-work-{safe_name(platform.node() or 'here')}-abc"
     stale.mkdir()
     (stale / "plate_0001.exr").write_bytes(b"x")
@@ -459,6 +461,34 @@ def test_leavings_of_a_crashed_pass_are_removed(world: World, footage: Footage, 
     assert world.snapshot() == before
     assert "left by a pass that did not end well" in recorder.warnings[0]
     assert leftovers(folder) == []
+
+
+def test_one_pass_at_a_time_in_a_folder(world: World, footage: Footage, tmp_path: Path) -> None:
+    class Nosy(Painter):
+        """Another shell starts a pass in the same folder while this one colours."""
+
+        def colour(self, *arguments: Any) -> list[Any]:
+            with pytest.raises(PassError, match="Another pass works in"):
+                run(world, settings_for(footage, tmp_path))
+            return super().colour(*arguments)
+
+    summary, _ = run(world, settings_for(footage, tmp_path), Nosy())
+    assert states(summary) == {"shot2": "done"}
+    lock = tmp_path / ".colormnet-pass.lock"
+    assert not lock.exists()
+    # A lock whose process is gone, or that holds nothing and is old, is in nobody's way; one of another machine is.
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = safe_name(platform.node() or "here")
+    lock.write_text(json.dumps({"host": host, "pid": gone.pid, "started": "1"}))
+    run(world, settings_for(footage, tmp_path))
+    lock.write_text("")
+    os.utime(lock, (1, 1))
+    run(world, settings_for(footage, tmp_path))
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
+    with pytest.raises(PassError, match="delete"):
+        run(world, settings_for(footage, tmp_path))
+    assert lock.exists()
 
 
 def test_an_unexpected_error_leaves_nothing_behind(world: World, footage: Footage, tmp_path: Path) -> None:
@@ -515,7 +545,7 @@ def test_a_running_render_is_not_disturbed(world: World, footage: Footage, tmp_p
         ({"direct": True}, "source-space"),
         ({"select": "marker", "marker_colour": "Plaid"}, "no marker colour"),
         ({"output": ""}, "No output folder"),
-        ({"output": "/tmp/100%"}, "contains a '%'"),
+        ({"output": "/shots/100%"}, "contains a '%'"),
         ({"select": "track", "track": 4}, "no video track 4"),
     ],
 )
