@@ -123,7 +123,7 @@ def test_the_pass_runs_in_the_pythons_of_resolve(version: str) -> None:
         pytest.skip(f"Python {version} is not on this machine")
     modules = ",".join(p.stem for p in (ROOT / "resolve" / "colormnet_resolve").glob("[a-z]*.py"))
     done = subprocess.run(
-        [python, "-S", "-c", SMOKE, str(ROOT / "resolve"), str(ROOT / "plugin"), modules],
+        [python, "-B", "-S", "-c", SMOKE, str(ROOT / "resolve"), str(ROOT / "plugin"), modules],
         capture_output=True,
         text=True,
         check=False,
