@@ -40,7 +40,7 @@ def test_known_differences(two):
 def test_a_jump_at_a_seam_is_told_from_a_jump_elsewhere(two):
     found = measure(*two([10, 20, 30, 40], [10, 20, 81, 91]), [1, 2, 3, 4], 2)
     assert found.seam_db == pytest.approx(-10 * math.log10(0.04), abs=1e-3)
-    assert found.inside_db == math.inf
+    assert found.inside_db > 100.0, "nothing but rounding"
 
 
 def result(mode, stages, seconds, identical=True):
