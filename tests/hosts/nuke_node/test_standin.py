@@ -268,6 +268,23 @@ def test_proxy_mode_halves_what_is_read(nuke: Any, tmp_path: Path) -> None:
     assert (read.width(), read.height()) == (32, 24)
 
 
+@pytest.mark.parametrize("management", ["Nuke", "OCIO"])
+def test_reads_convert_to_the_working_space_and_raw_ones_do_not(nuke: Any, tmp_path: Path, management: str) -> None:
+    standin = sys.modules["nuke_standin"]
+    plane = np.full((4, 4), 0.5, np.float32)
+    image = standin.Image(standin.Format(4, 4), (0, 0, 4, 4), {f"rgba.{c}": plane for c in ("red", "green", "blue")})
+    sys.modules["nuke_standin.images"].write_png(str(tmp_path / "grey.png"), image)
+    nuke.root()["colorManagement"].setValue(management)
+    nuke.root()["workingSpaceLUT"].setValue("scene_linear")
+    read = nuke.nodes.Read()
+    read["file"].setValue((tmp_path / "grey.png").as_posix())
+    assert nuke.sample(read, "rgba.red", 1, 1) == pytest.approx(0.2158, abs=1e-3)
+    read["raw"].setValue(True)
+    assert nuke.sample(read, "rgba.red", 1, 1) == pytest.approx(128 / 255)
+    assert nuke.usingOcio() is (management == "OCIO")
+    assert management == "Nuke" or "ACEScg" in nuke.getOcioColorSpaces()
+
+
 def test_a_read_keeps_its_frame_until_reload_and_a_local_copy_for_ever(nuke: Any, tmp_path: Path) -> None:
     write = chain(nuke, tmp_path)
     nuke.execute(write, 1, 1)

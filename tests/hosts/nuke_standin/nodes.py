@@ -623,11 +623,12 @@ def expand(text: str, frame: int, view: str) -> str:
 def _ocio(image: Image, source: str, target: str) -> Image:
     import OpenImageIO as oiio
 
-    config = oiio.ColorConfig(host()._ocio_path())
     rgb = np.stack([image.channels[f"rgba.{c}"] for c in ("red", "green", "blue")], axis=-1)
-    converted = oiio.ImageBufAlgo.colorconvert(oiio.ImageBuf(rgb), source, target, colorconfig="", unpremult=False)
+    buffer = oiio.ImageBuf(np.ascontiguousarray(rgb))
+    path = host()._ocio_path()
+    converted = oiio.ImageBufAlgo.colorconvert(buffer, source, target, unpremult=False, colorconfig=path)
     if converted.has_error:
-        raise RuntimeError(f"{source} -> {target}: {converted.geterror()} ({config.configname()})")
+        raise RuntimeError(f"{source} -> {target}: {converted.geterror()}")
     pixels = converted.get_pixels(oiio.FLOAT)
     return Image(
         image.format,
