@@ -49,7 +49,7 @@ from ..errors import InputError
 from .answers import Cancelled, error_header
 from .requests import parse_exemplars, parse_frame, parse_frames, parse_name, parse_path, parse_settings
 from .service import Service
-from .sessions import write_whole
+from .sessions import remove_unfinished, write_whole
 from .tasks import OneAnswer, OutputWanted, PlateInput
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,7 @@ class WatchedFolder:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
                 raise InputError(f"The folder {folder} belongs to another user and is not watched; choose your own.")
+            remove_unfinished(folder)
             for taken in folder.glob(f"*{self._taken}"):  # by a worker that was killed
                 os.replace(taken, folder / f"{taken.name.removesuffix(self._taken)}.request.json")
         except OSError as error:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colormnet_host.endpoint import process_start
+
 from ..errors import InputError
 from .answers import NeedFrames, UnknownGeneration
 from .chain import Engine
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SESSION_FILE = "session.json"
 EXEMPLARS = "exemplars"
+_UNFINISHED = re.compile(r"\.(\d+)-\d+\.part$")
 DEFINITIONS_KEPT = 8
 PLATES_IN_MEMORY = 64  # the newest luminance planes of a session, also what saves the day when the disk is full
 
@@ -410,6 +413,14 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_whole` was writing in a folder when its process was killed. Raises OSError."""
+    for path in folder.glob(".*.part"):
+        match = _UNFINISHED.search(path.name)
+        if match is not None and process_start(int(match[1])) is None:
+            path.unlink(missing_ok=True)
+
+
 class Sessions:
     """All sessions of the worker: open ones in memory, the others on disk."""
 
@@ -417,8 +428,8 @@ class Sessions:
         self._store = store
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
-        for leftover in (*store.root.glob("*/.*.part"), *store.root.glob(f"*/{EXEMPLARS}/.*.part")):
-            leftover.unlink(missing_ok=True)
+        for folder in (*store.root.glob("*"), *store.root.glob(f"*/{EXEMPLARS}")):
+            remove_unfinished(folder)
 
     def get(self, name: str) -> Session:
         """The session of that name, from disk or new."""
