@@ -110,7 +110,7 @@ class WatchedFolder:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
                 raise InputError(f"The folder {folder} belongs to another user and is not watched; choose your own.")
-            remove_unfinished(folder)
+            remove_unfinished(folder, shared=True)
             for taken in folder.glob(f"*{self._taken}"):  # by a worker that was killed
                 os.replace(taken, folder / f"{taken.name.removesuffix(self._taken)}.request.json")
         except OSError as error:

@@ -413,11 +413,14 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what `write_whole` was writing in a folder when its process was killed. Raises OSError."""
+def remove_unfinished(folder: Path, shared: bool = False) -> None:
+    """Remove what `write_whole` was writing in a folder when its process was killed; raises OSError.
+
+    In a ``shared`` folder other live processes may be writing, and theirs stays.
+    """
     for path in folder.glob(".*.part"):
         match = _UNFINISHED.search(path.name)
-        if match is not None and process_start(int(match[1])) is None:
+        if match is not None and not (shared and process_start(int(match[1])) is not None):
             path.unlink(missing_ok=True)
 
 
