@@ -102,7 +102,7 @@ TABLE3_CAVEATS = (
     "The default network is a small one of the released structure with fresh weights: what a step costs does not "
     "depend on them, but a larger network spends more on every frame beside the memory, which lowers the ratio.",
     "Time is that of a whole step: features, read-out, decoding and memorising; on a processor its processor time, "
-    "which other programs hardly change. What grows with the clip is the read-out over the memory and the memory itself.",
+    "which other programs hardly change. What grows with the clip is the memory and the read-out over it.",
     "Memory held is what a session keeps between two frames, counted exactly; the read-out works in chunks, so its own "
     "scratch space does not grow with the clip.",
     "The footage is a synthetic moving texture: the cost depends on how many frames are memorised, not on what they "

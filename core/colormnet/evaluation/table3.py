@@ -107,7 +107,7 @@ def untrained_model(device: str = "auto", precision: str = "auto") -> "Model":
 
     torch.manual_seed(0)
     where = choose_device(device)
-    return Model("small-released", build_variant("small-released"), device=where, dtype=choose_dtype(precision, where))
+    return Model("small-released", build_variant("small-released"), device=where, dtype=choose_dtype(precision))
 
 
 def moving_texture(size: Size) -> Callable[[int], Plane]:
