@@ -356,6 +356,8 @@ class Ticket(object):
         client = self.session.client
         end = None if timeout is None else time.monotonic() + timeout
         while self._result is None and self._error is None:
+            if cancel is not None and cancel():
+                self.cancel()
             call = self._call
             try:
                 if call is None:
@@ -379,8 +381,6 @@ class Ticket(object):
                 with self._lock:  # another thread may wait for the same frame
                     if call is self._call and not self._finished():
                         self._take(call.answer[0], call.answer[1], progress, cancel)
-            elif cancel is not None and cancel():
-                self.cancel()
             elif end is not None and time.monotonic() >= end:
                 raise TimeoutError("frame %d is still under way" % self.frame)
         if self._error is not None:
@@ -437,7 +437,10 @@ class Ticket(object):
         cancel: Optional[CancelCheck],
     ) -> None:
         if header.get("type") == "result":
-            self._end(self._read(header, payload), None)
+            if self._asked_cancel:  # it came too late for the worker, not for the caller
+                self._end(None, Cancelled())
+            else:
+                self._end(self._read(header, payload), None)
             self.session.client._worked()
             return
         try:
