@@ -25,22 +25,25 @@ from ..errors import ColorMNetError
 from .session import ENDPOINT
 from .task import Models, Selection, Task, job_from_json, run_task
 
+log = logging.getLogger(__name__)
+
 
 class _Relay(io.TextIOBase):
-    """Text written here goes to the task's own stdout or stderr; a task that has gone sets ``gone``."""
+    """Text written here goes to the task's own stdout or stderr; where the task has gone, ``stop`` is set instead."""
 
-    def __init__(self, channel: protocol.Channel, stream: str, gone: threading.Event) -> None:
+    def __init__(self, channel: protocol.Channel, stream: str, stop: threading.Event) -> None:
         self._channel = channel
         self._stream = stream
-        self._gone = gone
+        self._stop = stop
 
     def write(self, text: str) -> int:
         """Send a piece of text."""
-        if text and not self._gone.is_set():
+        if text and not self._channel.closed:
             try:
                 self._channel.send({"type": "output", "stream": self._stream, "text": text})
             except protocol.ProtocolError:
-                self._gone.set()
+                self._stop.set()
+                self._channel.close()
         return len(text)
 
 
@@ -152,6 +155,7 @@ class Resident:
             print(f"colormnet: {error}", file=sys.stderr)
             return error.exit_code
         except Exception:
+            log.exception("a task failed")
             traceback.print_exc()
             return 1
         finally:
