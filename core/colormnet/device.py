@@ -26,8 +26,6 @@ def available_devices() -> list[str]:
     names = ["cpu"]
     if torch.cuda.is_available():
         names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        names.append("mps")
     return names
 
 
@@ -40,7 +38,7 @@ def describe_devices() -> str:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device for a name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    """The device for a name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises DeviceError naming what is there when the device is absent, InputError when the name means nothing.
     """
@@ -50,7 +48,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}; this machine has: {describe_devices()}") from error
-    if device.type not in ("cpu", "cuda", "mps"):
+    if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is not supported; this machine has: {describe_devices()}")
     here = available_devices()
     full = "cuda:0" if name == "cuda" else name
@@ -67,8 +65,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in _DTYPES:
         raise InputError(f"unknown precision {precision!r}: choose {', '.join(_DTYPES)}")
     dtype = _DTYPES[precision]
-    if device.type == "mps" and dtype == torch.float64:
-        raise DeviceError("float64 does not exist on mps devices; use --device cpu or another precision")
+    if device.type == "cuda" and dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported():
+        raise DeviceError(f"{device} cannot compute in bfloat16; use --precision float16 or float32")
     return dtype
 
 
@@ -107,7 +105,12 @@ def device_errors(device: torch.device, height: int, width: int, suggest: Callab
     ``suggest`` is asked for the short side, in pixels, of a working size that would fit, if there is one.
     """
     try:
-        yield
+        if device.type == "cuda":
+            # Full float32 and the same algorithm every time: the same calls give the same bits.
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+                yield
+        else:
+            yield
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(device, height, width, suggest()) from error
     except RuntimeError as error:

@@ -103,7 +103,7 @@ def load_model(
         name: ``lite`` (the shipped default, free to use) or ``released`` (the authors' network, whose weights are
             CC BY-NC-SA 4.0).
         weights: a file (``.pth`` state dict or ``.safetensors``) or a state dict; None for the installed one.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16``, ``float64``.
 
     Raises:

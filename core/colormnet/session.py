@@ -1,8 +1,10 @@
 """Colorizer: the one object that holds a shot's state (network.md section 7)."""
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +23,8 @@ from colormnet.model import Model, load_model
 from colormnet.network.interface import Decoded, Keys, Values
 
 __all__ = ["Colorizer", "MemorySettings", "Model", "load_model"]
+
+_CHANGED_BY_A_STEP = ("_hidden", "_reference", "_last_memorised", "_own_exemplar", "_confidence")
 
 Plane = TypeVar("Plane", NDArray[np.float32], Tensor)
 
@@ -78,7 +82,7 @@ class Colorizer:
             self._check_size(light)
             self._own_exemplar = (light, colour)
             return
-        with torch.inference_mode(), self._guard(light):
+        with torch.inference_mode(), self._guard(light), self._all_or_nothing():
             light, colour = self._pad(light), self._pad(colour)
             keys = self.model.network.encode_key(light)
             hidden = self.model.network.initial_hidden(keys)
@@ -118,7 +122,7 @@ class Colorizer:
                 f"{_size(light)}; give it in the frame's size"
             )
         height, width = light.shape[2:]
-        with torch.inference_mode(), self._guard(light):
+        with torch.inference_mode(), self._guard(light), self._all_or_nothing():
             padded = self._pad(light)
             if keys is None:
                 keys = self.model.network.encode_key(padded)
@@ -330,6 +334,18 @@ class Colorizer:
             self.model.device, height, width, lambda: self.model.suggest_working_size(height, width, self.settings)
         )
 
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A step that fails or is interrupted leaves the session as it was: the same frame can be tried again."""
+        bank, rest = self._bank.state(), {name: getattr(self, name) for name in _CHANGED_BY_A_STEP}
+        try:
+            yield
+        except BaseException:
+            self._bank.restore(*bank)
+            for name, value in rest.items():
+                setattr(self, name, value)
+            raise
+
     def _answer(self, result: Tensor, asked: Plane) -> Plane:
         self._as_numpy = not isinstance(asked, Tensor)
         if isinstance(asked, Tensor):
@@ -340,12 +356,10 @@ class Colorizer:
 
     def _restore(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         device = self.model.device
-        # Inference tensors, as in a session that never stopped: reads count usage in place.
-        with torch.inference_mode():
-            here = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
-            frames = [MemorisedFrame(int(tokens), bool(permanent)) for tokens, permanent in header["frames"]]
-            fields = {name.split(".", 1)[1]: t for name, t in here.items() if name.startswith("memory.")}
-            self._bank.restore(frames, int(header["long_term"]), Tokens(**fields) if fields else None)
+        here = {name: tensor.to(device) for name, tensor in tensors.items()}
+        frames = [MemorisedFrame(int(tokens), bool(permanent)) for tokens, permanent in header["frames"]]
+        fields = {name.split(".", 1)[1]: t for name, t in here.items() if name.startswith("memory.")}
+        self._bank.restore(frames, int(header["long_term"]), Tokens(**fields) if fields else None)
         count = header["reference"]
         self._reference = None if count is None else tuple(here[f"reference.{index}"] for index in range(count))
         self._hidden = here.get("hidden")

@@ -1,6 +1,6 @@
 """MFP: the tokens of one clip in tiers, permanent (exemplars), working and long-term (network.md section 5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -58,8 +58,7 @@ class MemoryBank:
             tokens.value.T[None],
             self.settings.top_k,
         )
-        tokens.usage.add_(answer.usage[0])
-        tokens.life.add_(1)
+        self._tokens = replace(tokens, usage=tokens.usage + answer.usage[0], life=tokens.life + 1)
         grid = (height, width)
         return Readout(torch.unflatten(answer.value, 2, grid), torch.unflatten(answer.similarity, 2, grid))
 
@@ -118,11 +117,15 @@ class MemoryBank:
                 start += frame.tokens
         return pairs
 
+    def state(self) -> tuple[list[MemorisedFrame], int, Tokens | None]:
+        """All of the bank, for `restore`. Tokens are never changed in place, so this costs nothing."""
+        return list(self.frames), self.long_term, self._tokens
+
     def restore(self, frames: list[MemorisedFrame], long_term: int, tokens: Tokens | None) -> None:
-        """Put a saved state back. Raises ValueError if its parts do not agree."""
+        """Put an earlier or a saved `state` back. Raises ValueError if its parts do not agree."""
         expected = long_term + sum(frame.tokens for frame in frames)
         if expected != (0 if tokens is None else len(tokens)):
             raise ValueError(f"{expected} tokens announced, {0 if tokens is None else len(tokens)} found")
         self.frames = list(frames)
         self.long_term = long_term
-        self._tokens = None if tokens is None else tokens.map(torch.clone)
+        self._tokens = tokens
