@@ -46,6 +46,12 @@ class Request(OneAnswer):
         self.number = number
         self.task: Task | None = None
 
+    def begin(self, task: Task) -> None:
+        """Note the task that works on it; let go of it with the answer, so that its pixels go at once."""
+        self.task = task
+        if self.answered:
+            self.task = None
+
     def done(self, header: Header, payload: bytes | bytearray | memoryview = b"") -> None:
         """The result."""
         if self.claim():
@@ -142,8 +148,10 @@ class Connection:
             buffers = list(self._buffers.values())
             self._buffers.clear()
         for request in requests:
-            if request.task is not None and request.claim():
-                self.service.device.cancel(request.task)
+            task = request.task
+            if task is not None and request.claim():
+                self.service.device.cancel(task)
+                request.task = None
         self._outgoing.put(None)
         if self._writer is not None and self._writer is not threading.current_thread():
             self._writer.join(timeout=1.0)
@@ -156,6 +164,7 @@ class Connection:
 
     def answer(self, request: Request, header: Header, payload: bytes | bytearray | memoryview = b"") -> None:
         """The last message of a request."""
+        request.task = None
         with self._lock:
             self._requests.pop(request.number, None)
         self.post(header, payload)
@@ -208,8 +217,9 @@ class Connection:
             request = self._requests.get(number) if type(number) is int else None
         if request is None:
             return  # answered already
-        if request.task is not None:
-            self.service.device.cancel(request.task)
+        task = request.task
+        if task is not None:
+            self.service.device.cancel(task)
         request.failed(Cancelled())
 
     def _later(self, request: Request, future: "Future[Any]", key: str) -> None:
@@ -254,26 +264,30 @@ class Connection:
         if header.get("exemplars") is not None:
             exemplars = parse_exemplars(header["exemplars"], len(payload))
         name = parse_name(header.get("session"))
-        request.task = self.service.define(request, name, settings, frames, exemplars, payload)
+        request.begin(self.service.define(request, name, settings, frames, exemplars, payload))
 
     def _colour(self, request: Request, header: Header, payload: bytearray) -> None:
         plate = self._plate(header, payload)
-        request.task = self.service.colour(
-            request,
-            parse_name(header.get("session")),
-            str(header.get("generation", "")),
-            parse_frame(header.get("frame")),
-            plate,
-            self._output(header, plate),
+        request.begin(
+            self.service.colour(
+                request,
+                parse_name(header.get("session")),
+                str(header.get("generation", "")),
+                parse_frame(header.get("frame")),
+                plate,
+                self._output(header, plate),
+            )
         )
 
     def _supply(self, request: Request, header: Header, payload: bytearray) -> None:
-        request.task = self.service.supply(
-            request,
-            parse_name(header.get("session")),
-            str(header.get("generation", "")),
-            parse_frame(header.get("frame")),
-            self._plate(header, payload),
+        request.begin(
+            self.service.supply(
+                request,
+                parse_name(header.get("session")),
+                str(header.get("generation", "")),
+                parse_frame(header.get("frame")),
+                self._plate(header, payload),
+            )
         )
 
     def _session_status(self, request: Request, header: Header, payload: bytearray) -> None:
@@ -281,7 +295,7 @@ class Connection:
         self._later(request, self.service.session_status(name, str(header.get("generation", ""))), "status")
 
     def _close_session(self, request: Request, header: Header, payload: bytearray) -> None:
-        request.task = self.service.close(request, parse_name(header.get("session")), header.get("forget") is True)
+        request.begin(self.service.close(request, parse_name(header.get("session")), header.get("forget") is True))
 
     def _free(self, request: Request, header: Header, payload: bytearray) -> None:
         self._later(request, self.service.free(), "freed")
