@@ -33,7 +33,9 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapp
     """
     target = Path(path)
     metadata = {"format": FORMAT, "version": str(VERSION), "session": json.dumps(header)}
-    data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    # Cloned, since a network's reference may name one tensor twice, or a view of another, which the format refuses.
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(copies, metadata)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
