@@ -319,7 +319,9 @@ def _table3(
     if output is not None:
         _check_output(output, [])
     if model is None and weights is None:
-        loaded = untrained_model(device, precision)
+        if precision not in ("auto", "float32"):
+            raise InputError(f"--table3 without a model runs in float32; name a --model for --precision {precision}.")
+        loaded = untrained_model(device)
     else:
         loaded = load_model(model or "lite", weights=weights, device=device, precision=precision)
     with _Bar(2) as bar:

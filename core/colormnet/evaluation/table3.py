@@ -97,17 +97,16 @@ Progress = Callable[[str, int, int], None]
 """Called with propagation, frames done, frames in all."""
 
 
-def untrained_model(device: str = "auto", precision: str = "auto") -> "Model":
-    """A small network of the released structure with fresh weights: what a step costs does not depend on them."""
+def untrained_model(device: str = "auto") -> "Model":
+    """A small network of the released structure, float32, fresh weights: what a step costs does not depend on them."""
     import torch
 
-    from colormnet.device import choose_device, choose_dtype
+    from colormnet.device import choose_device
     from colormnet.model import Model
     from colormnet.network.variants import build_variant
 
     torch.manual_seed(0)
-    where = choose_device(device)
-    return Model("small-released", build_variant("small-released"), device=where, dtype=choose_dtype(precision))
+    return Model("small-released", build_variant("small-released"), device=choose_device(device))
 
 
 def moving_texture(size: Size) -> Callable[[int], Plane]:
