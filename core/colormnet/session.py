@@ -310,11 +310,12 @@ class Colorizer:
         return tensor.reshape(1, -1, *tensor.shape[-2:])
 
     def _pad(self, plane: Tensor) -> Tensor:
-        """Zeros around the plane up to the network's grid, the smaller half of them at the top and left."""
+        """The plane grown to the network's grid in the network's way, the smaller half at the top and left."""
         height, width = plane.shape[2:]
-        grid = self.model.network.grid
-        more_y, more_x = -height % grid, -width % grid
-        return F.pad(plane, (more_x // 2, more_x - more_x // 2, more_y // 2, more_y - more_y // 2))
+        network = self.model.network
+        more_y, more_x = -height % network.grid, -width % network.grid
+        sides = (more_x // 2, more_x - more_x // 2, more_y // 2, more_y - more_y // 2)
+        return F.pad(plane, sides, mode=network.padding) if any(sides) else plane
 
     def _token_grid(self, padded: Tensor) -> torch.Size:
         stride = self.model.network.token_stride

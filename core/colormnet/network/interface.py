@@ -46,6 +46,9 @@ class ColorNetwork(nn.Module, ABC):
 
     grid: int  # H and W must be multiples of this
     token_stride: int
+    padding: str = (
+        "constant"  # how a plane grows to the grid: "constant" (zeros, the release) or "replicate" (its edge)
+    )
     key_channels: int
     value_channels: int
     reference_needs_value: bool  # whether `reference` reads `values` (then every reference frame is value-encoded)

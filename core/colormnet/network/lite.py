@@ -163,6 +163,7 @@ class Lite(ColorNetwork):
 
     grid = 32
     token_stride = 16
+    padding = "replicate"  # zeros, which are mid-grey, bleed into the border: twice the chroma error there on the demo
     reference_needs_value = False
 
     def __init__(self, config: LiteConfig | None = None) -> None:
