@@ -59,6 +59,7 @@ def measured(clips, tmp_path_factory):
     return done, out
 
 
+@pytest.mark.slow
 def test_the_table_and_the_files_agree(measured):
     done, out = measured
     data = json.loads((out / "results.json").read_text())
@@ -82,6 +83,7 @@ def test_the_table_and_the_files_agree(measured):
     assert data["sets"]["flow"]["psnr"] == pytest.approx(np.mean(means))
 
 
+@pytest.mark.slow
 def test_colour_beats_grey_and_the_given_frame_is_perfect(measured):
     _, out = measured
     data = json.loads((out / "results.json").read_text())["sets"]
@@ -155,6 +157,7 @@ addEventListener('load', () => {
 </script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the report is not opened in a browser")
 def test_the_report_shows_its_pictures_and_plots_in_a_browser(measured, tmp_path):
     page = (measured[1] / "report.html").read_text()
