@@ -1,5 +1,7 @@
 """Renders and farms: verification that never computes, scripts without the plugin, terminal mode."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,6 +268,25 @@ def test_exit_codes_and_output_of_the_tool(scene: Callable[..., Any], capsys: py
     assert batch.main([script]) == 0
 
 
+def test_a_farm_that_stops_the_task_loses_nothing(
+    scene: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    s = scene()
+    s.build()
+    import colormnet_nuke.batch as batch
+
+    before = signal.getsignal(signal.SIGTERM)
+    s.worker.before_frame = lambda frame: os.kill(os.getpid(), signal.SIGTERM) if frame == 1004 else None
+    assert batch.main([str(s.script)]) == 5
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "goes on from here" in capsys.readouterr().err
+    done = len(s.worker.submitted)
+    assert 0 < done < 6
+    s.worker.before_frame = lambda frame: None
+    assert batch.main([str(s.script)]) == 0
+    assert f"{6 - done} frames coloured, {done} were there already" in capsys.readouterr().out
+
+
 def test_two_processes_on_one_cache_agree(scene: Callable[..., Any], start_host: Callable[..., Any]) -> None:
     s = scene()
     s.build()
@@ -296,7 +317,6 @@ def test_no_qt_and_no_torch_in_terminal_mode(scene: Callable[..., Any], worker: 
         "bad = [m for m in sys.modules if m.split('.')[0] in ('PySide2', 'PySide6', 'torch', 'colormnet')];"
         "assert not bad, bad"
     )
-    import os
     import tempfile
 
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
