@@ -109,7 +109,7 @@ def socket_path(runtime: str, name: str) -> str:
 
 def write_private(path: str, text: str) -> None:
     """Write a 0600 file atomically."""
-    handle, temporary = tempfile.mkstemp(prefix=".write-", dir=os.path.dirname(path))
+    handle, temporary = tempfile.mkstemp(prefix=".write-%d-" % os.getpid(), dir=os.path.dirname(path))
     try:
         with os.fdopen(handle, "w") as file:
             file.write(text)
@@ -117,6 +117,27 @@ def write_private(path: str, text: str) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def sweep(folder: str) -> None:
+    """Remove what killed processes left in a directory of ours: sockets, half-written files, endpoint files."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        match = re.match(r"w(\d+)\.sock$|\.write-(\d+)-", name)
+        if match is not None:
+            pid = int(match.group(1) or match.group(2))
+        elif name.startswith("engine-") and name.endswith(".json"):
+            found = read_endpoint(path)
+            if found is None:
+                continue
+            pid = found.pid
+        else:
+            continue
+        if process_start(pid) is None:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue  # somebody else was tidying up as well
 
 
 def read_endpoint(path: str) -> Optional[Endpoint]:

@@ -117,6 +117,11 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(TICK)  # never changed again: receiving and sending threads share it
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, option, 1 << 20)  # fewer turns for pixels sent inline
+            except OSError:
+                continue  # the system's own size will do
         self._sock = sock
         self.closed = False
 

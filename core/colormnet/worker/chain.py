@@ -314,15 +314,20 @@ def size_that_fits(recipe: Recipe, height: int, width: int) -> int:
     return 0
 
 
+# oneDNN, which computes PyTorch's convolutions on the CPU, does not say that memory is what it lacked.
+_FULL = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error of the engine, the framework or the system means that memory ran out."""
     text = str(error).lower()
-    return (
-        isinstance(error, (MemoryError, OutOfMemoryError))
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "cannot allocate memory" in text
-    )
+    return isinstance(error, (MemoryError, OutOfMemoryError)) or any(words in text for words in _FULL)
 
 
 def release_device_memory() -> None:

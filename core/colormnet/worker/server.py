@@ -36,10 +36,12 @@ class Server:
         self._stopping = False
         self.token = protocol.new_token()
         sweep(runtime)
+        places.sweep(str(runtime))
         self._path: str | None = None
         if hasattr(socket, "AF_UNIX") and os.name != "nt":
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._path = places.socket_path(str(runtime), f"w{os.getpid()}.sock")
+            places.sweep(os.path.dirname(self._path))
             Path(self._path).unlink(missing_ok=True)
             before = os.umask(0o177)
             try:
