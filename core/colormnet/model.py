@@ -23,7 +23,7 @@ MODELS = ("lite", "released")
 
 _WORKING_SIZES = {"lite": 256, "released": 448}
 # Peak bytes of one step beside weights and memory, per padded pixel in float32: measured, see tests/benchmarks.
-_STEP_BYTES_PER_PIXEL = {"lite": 500, "released": 1000}
+_STEP_BYTES_PER_PIXEL = {"lite": 1000, "released": 1000}
 _SPARE = 0.8  # share of the free memory that a suggested working size may fill
 
 

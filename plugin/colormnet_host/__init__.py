@@ -1,0 +1,1 @@
+"""What runs inside a host's Python: standard library only, nothing of the engine."""

@@ -3,6 +3,7 @@
 
 Everything is drawn from numpy's PCG64, so the same numbers come out on every machine.
 """
+
 import json
 import zlib
 

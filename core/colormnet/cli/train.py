@@ -21,9 +21,7 @@ class Preset(str, Enum):
 @app.command()
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run found there goes on.")],
-    clips: Annotated[
-        list[Path] | None, typer.Option(help="Colour movies, or folders of them. Repeatable.")
-    ] = None,
+    clips: Annotated[list[Path] | None, typer.Option(help="Colour movies, or folders of them. Repeatable.")] = None,
     photos: Annotated[
         list[Path] | None, typer.Option(help="Colour photographs: tar shards, or folders. Repeatable.")
     ] = None,
@@ -37,9 +35,7 @@ def train(
         str,
         typer.Option(help="lite, released, or a variant of the paper's Table 2 (small-NAME: for a CPU)."),
     ] = "lite",
-    start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from, else the pretrained backbone.")
-    ] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint to start from, else the pretrained backbone.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(help="Sequences a step.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames a sequence.")] = None,
@@ -53,9 +49,7 @@ def train(
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    stop_after: Annotated[
-        int | None, typer.Option(help="Stop after so many steps; the run can go on.")
-    ] = None,
+    stop_after: Annotated[int | None, typer.Option(help="Stop after so many steps; the run can go on.")] = None,
 ) -> None:
     """Train a network. Interrupt it whenever you like: the same command goes on and ends with the same weights."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -7,7 +7,9 @@ folded into one name per place in the shot: ``name[0]`` stands for model, settin
 nothing ever has to be declared invalid.
 """
 
+import ctypes
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -339,6 +341,10 @@ def release_device_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed planes otherwise
+        if trim is not None:
+            trim(0)
 
 
 def _moved(keys: Any, device: Any) -> Any:
