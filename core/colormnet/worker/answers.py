@@ -73,6 +73,11 @@ def error_header(error: BaseException) -> dict[str, Any]:
         header.update(code=error.code, message=str(error))
         if isinstance(error, NeedFrames):
             header["frames"] = error.frames
+    elif isinstance(error, MemoryError):
+        message = (
+            f"This machine ran out of memory while a frame was prepared or finished ({error}); close other programs."
+        )
+        header.update(code="out_of_memory", message=message, working_size=0)
     elif isinstance(error, ColorMNetError):
         header.update(code="device", message=str(error))
         if isinstance(error, OutOfMemoryError):

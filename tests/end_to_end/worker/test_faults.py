@@ -435,7 +435,7 @@ def test_a_worker_that_dies_with_its_client_leaves_nothing_for_the_next(rig, for
 def test_out_of_memory_names_a_size_that_fits(rig, fork_server, places, long_shot, tmp_path):
     """With little room the large working size fails, the one that is named works, and the session lives on."""
     plates, exemplar, _ = long_shot
-    launcher = rig.ForkLauncher(fork_server, places, address_space=350 << 20)
+    launcher = rig.ForkLauncher(fork_server, places, address_space=520 << 20)
     big = tmp_path / "big.exr"
     import numpy as np
 
