@@ -52,6 +52,8 @@ PIP_FAILURES = [  # (what pip's log says, what to tell and advise)
     (
         [
             "NewConnectionError",
+            "Connection refused",
+            "connection error:",
             "Temporary failure in name resolution",
             "Network is unreachable",
             "ConnectTimeoutError",

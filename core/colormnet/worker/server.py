@@ -21,6 +21,7 @@ from .service import Service
 
 log = logging.getLogger(__name__)
 
+HELLO_SECONDS = 0.25  # an honest client's hello takes a few milliseconds
 MAX_STRANGERS = 32  # connections that have not said hello yet
 
 
@@ -103,6 +104,7 @@ class Server:
 
     def _admit(self, sock: socket.socket) -> None:
         connection = Connection(sock, self._service, self.token, self._runtime, self._gone, self.count)
+        self._let_hellos_finish()
         with self._lock:
             strangers = sorted((each for each in self._connections if not each.admitted), key=lambda each: each.since)
             full = len(self._connections) - len(strangers) >= self._service.limits.connections
@@ -115,6 +117,19 @@ class Server:
         if len(strangers) >= MAX_STRANGERS:
             strangers[0].close()
         threading.Thread(target=connection.serve, name="colormnet-client", daemon=True).start()
+
+    def _let_hellos_finish(self) -> None:
+        """Near the limit, wait a moment for hellos under way: whether there is room depends on them."""
+        end = time.monotonic() + HELLO_SECONDS
+        while time.monotonic() < end:
+            with self._lock:
+                young = [
+                    each for each in self._connections if not each.admitted and each.since > end - 2 * HELLO_SECONDS
+                ]
+                near = len(self._connections) >= self._service.limits.connections
+            if not young or not near:
+                return
+            time.sleep(0.005)
 
     def _gone(self, connection: Connection) -> None:
         with self._lock:

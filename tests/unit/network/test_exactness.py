@@ -73,7 +73,7 @@ def test_cross_channel_attention_by_heads_equals_all_heads_at_once():
     k = layer.to_k_dw(layer.to_k(local)).flatten(2).unflatten(1, (4, 4))
     v = layer.to_v_dw(layer.to_v(local)).flatten(2).unflatten(1, (4, 4))
     weight = (F.normalize(q, dim=3) @ F.normalize(k, dim=3).transpose(2, 3) * layer.temperature).softmax(3)
-    expected = layer.to_out((weight @ v).flatten(1, 2).unflatten(2, (5, 6)))
+    expected = layer.to_out[0]((weight @ v).flatten(1, 2).unflatten(2, (5, 6)))
     torch.testing.assert_close(layer(e, local), expected, rtol=1e-11, atol=1e-12)
 
 

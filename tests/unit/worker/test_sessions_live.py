@@ -89,7 +89,7 @@ def test_a_new_exemplar_reuses_keys_and_the_old_one_finds_its_results_again(rig,
     before = session.generation
     for frame in sorted(plates)[:5]:
         session.submit(frame, str(plates[frame]), str(tmp_path / f"a{frame}.exr"))
-    list(session.results())
+    former = {result.frame: result.confidence for result in session.results()}
     encoded = session.status().keys_encoded
     rng = np.random.default_rng(7)
     other = np.ascontiguousarray(rng.random((rig.HEIGHT, rig.WIDTH, 3)), np.float32)
@@ -99,7 +99,8 @@ def test_a_new_exemplar_reuses_keys_and_the_old_one_finds_its_results_again(rig,
     status = session.status()
     assert not changed.cached
     assert (status.keys_encoded, status.keys_reused) == (encoded, 5)
-    assert rig.picture(tmp_path / "b1005.exr") != rig.picture(tmp_path / "a1005.exr")
+    # The carried colours may be kept; how sure the network is of them depends on everything it remembers.
+    assert changed.confidence != former[1005]
     session.set_exemplars([Exemplar(str(exemplar), frame=1001)])
     assert session.generation == before
     back = session.colorize(1005, str(plates[1005]), str(tmp_path / "c1005.exr"))

@@ -109,6 +109,8 @@ def test_a_disk_that_cannot_be_written_is_told_and_tried_again(tmp_path):
     assert not store.has("shot", "results", "old")
     assert files(tmp_path) == []
     assert store.put("shot", "results", "b", b"x")
+    assert "No space left" in store.note  # snapshots still cannot be written, as far as is known
+    assert store.put("shot", "snapshots", "a", b"x")
     assert store.note == ""
 
 
