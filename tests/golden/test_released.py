@@ -100,7 +100,7 @@ def test_planes_and_encoder_outputs(case, precision, footage):
             means.append(difference.mean())
             compared += 1
     assert compared == sum(name.startswith("ab_") for name in reference.files)
-    # In float32 a choice of the top-k that flips moves whole patches: the mean is over the clip, as in the reference's own.
+    # In float32 a choice of the top-k that flips moves whole patches: the mean is over the clip.
     assert np.mean(means) <= mean, f"mean |d| {np.mean(means):.2e} over {compared} frames"
 
 

@@ -79,8 +79,11 @@ def can_be_read_only(folder: Path) -> bool:
 
 
 def test_a_read_only_install_without_a_home_and_without_windows(clip_job, colorized, tmp_path):
-    """The whole file system but the output is read-only, and there is neither HOME nor a display."""
-    (tmp_path / "out").mkdir()
+    """The whole file system but the output is read-only, and there is neither HOME nor a display.
+
+    PyTorch wants a temporary folder to be there; it is given one inside the writable place.
+    """
+    (tmp_path / "out" / ".temporary").mkdir(parents=True)
     if not can_be_read_only(tmp_path / "out"):
         pytest.skip("the system lets this user mount nothing read-only (unshare --mount)")
     code = (
@@ -91,7 +94,7 @@ def test_a_read_only_install_without_a_home_and_without_windows(clip_job, colori
         "    print('WINDOWS', sorted(set(re.findall(r'lib(?:X11|xcb|wayland|gtk|Qt)[^ /]*', maps))))\n"
     )
     command = ["unshare", "--mount", "bash", "-c", ONLY_OUT, str(tmp_path / "out")]
-    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "out" / "nowhere")}
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "out" / ".temporary")}
     if "PYTHONPATH" in os.environ:
         environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
     answer = subprocess.run(
