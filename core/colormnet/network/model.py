@@ -1,7 +1,5 @@
 """ColorMNet as a stateless network: encode a frame, encode its colours, decode a read-out (network.md sections 1-6)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -117,12 +115,3 @@ class ColorMNet(ColorNetwork):
     def _stack(grouped: Tensor) -> Tensor:
         """(B * G, C, ...) -> (B, G * C, ...), group-major."""
         return torch.unflatten(grouped, 0, (-1, GROUPS)).flatten(1, 2)
-
-    def describe(self) -> dict[str, Any]:
-        """Name and settings, for fingerprints and checkpoint headers."""
-        return {"family": "colormnet", "config": self.config.to_dict()}
-
-
-def build(config: NetworkConfig = RELEASED, dtype: torch.dtype = torch.float32) -> ColorMNet:
-    """A network with fresh random weights."""
-    return ColorMNet(config).to(dtype)
