@@ -11,6 +11,7 @@ from typing import Callable, Deque, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from colormnet_host.client import Client, Exemplar, FrameResult, Progress, Session, SessionSettings, Ticket
 from colormnet_host.launcher import Launcher
+from colormnet_host.weights import find_weights, renew
 
 AHEAD = 4  # frames asked for before the first answer is waited for
 
@@ -24,7 +25,7 @@ class Request(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a view's work came to."""
+    """What a view's work came to. ``generation``: the worker's, and the weights', so that new weights are noticed."""
 
     generation: str
     device: str
@@ -46,7 +47,10 @@ class Feed:
         done: Callable[[FrameResult], None],
         cancel: threading.Event,
     ) -> None:
-        """``wanted(generation, frame)`` tells whether a frame is still to do; ``done`` gets each result."""
+        """``wanted(generation, frame)`` tells whether a frame is still to do; ``done`` gets each result.
+
+        Both generations are those of :class:`Finished`.
+        """
         self._session, self._settings, self._device = session, settings, device
         self._frames, self._exemplars = tuple(frames), tuple(exemplars)
         self._wanted, self._done, self._cancel = wanted, done, cancel
@@ -108,6 +112,7 @@ class Feed:
         return self._plates[frame]
 
     def _work(self, client: Client) -> None:
+        weights = find_weights(self._settings.model)
         shot = client.open_session(
             self._session,
             self._settings,
@@ -118,11 +123,13 @@ class Feed:
             cancel=self._cancel.is_set,
         )
         try:
-            self._stream(shot)
+            renew(client, weights)
+            generation = "%s-%s" % (shot.generation, weights.sha256[:16])
+            self._stream(shot, generation)
             status = shot.status()
             health = client.status()
             self.finished = Finished(
-                shot.generation,
+                generation,
                 health.device if health else "",
                 health.device_note if health else "",
                 tuple(status.notes),
@@ -131,7 +138,7 @@ class Feed:
             if self.error is None:
                 shot.close()
 
-    def _stream(self, shot: Session) -> None:
+    def _stream(self, shot: Session, generation: str) -> None:
         under_way: Deque[Ticket] = deque()
         open_ended = True
         while open_ended or under_way:
@@ -141,10 +148,11 @@ class Feed:
                     break
                 if request is None:
                     open_ended = False
-                elif request.output is not None and self._wanted(shot.generation, request.frame):
+                elif request.output is not None and self._wanted(generation, request.frame):
                     under_way.append(shot.submit(request.frame, request.plate, request.output))
             if under_way:
-                self._done(under_way.popleft().result(progress=self._progress, cancel=self._cancel.is_set))
+                result = under_way.popleft().result(progress=self._progress, cancel=self._cancel.is_set)
+                self._done(result._replace(generation=generation))
 
     def _next(self, block: bool) -> Optional[Request]:
         while True:

@@ -132,8 +132,8 @@ class Scene:
         self.worker = sys.modules["nuke_fake_engine"].Client.worker
         import colormnet_nuke.engine as engine
 
-        engine.Client = sys.modules["nuke_fake_engine"].Client
-        engine.Launcher = sys.modules["nuke_fake_engine"].Launcher
+        for name in ("Client", "Launcher", "find_weights", "renew"):
+            setattr(engine, name, getattr(sys.modules["nuke_fake_engine"], name))
 
     def build(self) -> Any:
         """Read, exemplar, ColorMNet, Write; saved."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from colormnet_host import client as real
 from colormnet_host.job import Exemplar, FrameResult, Progress, SessionSettings, SessionStatus, WorkerStatus
+from colormnet_host.weights import WeightsFile
 
 
 class Worker:
@@ -28,17 +29,22 @@ class Worker:
         self.freed = 0
         self.forgotten: list[str] = []
         self.devices: list[str] = []
-        self.weights = "w1"
+        self.weights, self.loaded = "w1", ""
         self.notes: tuple[str, ...] = ()
         self.gate: threading.Event | None = None
         self.before_frame: Callable[[int], None] = lambda frame: None
 
     def generation(self, settings: SessionSettings, exemplars: Sequence[Exemplar]) -> str:
-        """Changes with settings, exemplars' content and weights."""
-        text = repr(settings) + self.weights
+        """Changes with settings and exemplars' content; like the real one's, not with the weights."""
+        text = repr(settings)
         for exemplar in exemplars:
             text += f"{exemplar.frame} {exemplar.space} {hashlib.md5(Path(exemplar.path).read_bytes()).hexdigest()}"
         return hashlib.md5(text.encode()).hexdigest()
+
+    def loaded_gain(self) -> np.ndarray:
+        """What the weights do to the colour; once read they stay, as in the real worker, until they are dropped."""
+        self.loaded = self.loaded or self.weights
+        return np.array([1.0, 1.0, 1.0 if self.loaded == "w1" else 0.9], np.float32)
 
     def tint(self, generation: str, history: float) -> np.ndarray:
         """The colour of a frame, given the mean of all plates up to it."""
@@ -74,7 +80,7 @@ class Ticket:
             raise real.Cancelled()
         if self._frame in worker.fail:
             raise worker.fail[self._frame]
-        tint = worker.tint(session.generation, session.history(self._frame))
+        tint = worker.tint(session.generation, session.history(self._frame)) * worker.loaded_gain()
         worker.colour(self._plate, self._output, session.settings, tint)
         worker.submitted.append((session.name, self._frame))
         confidence = 1.0 - (self._frame % 7) / 10
@@ -111,6 +117,15 @@ class Session:
 
     def close(self, forget: bool = False) -> None:
         return None
+
+
+def find_weights(model: str, python: str | None = None) -> WeightsFile:
+    return WeightsFile(f"/{model}", hashlib.sha256(Client.worker.weights.encode()).hexdigest(), 0.0)
+
+
+def renew(client: "Client", weights: WeightsFile) -> bool:
+    worker = client.worker
+    return bool(worker.loaded) and worker.loaded != worker.weights and client.free_gpu()
 
 
 class Launcher:
@@ -160,6 +175,7 @@ class Client:
 
     def free_gpu(self) -> bool:
         self.worker.freed += 1
+        self.worker.loaded = ""
         return True
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from colormnet_host import client as real_client
 from colormnet_host import launcher as real_launcher
+from colormnet_host import weights as real_weights
 
 FRAMES = list(range(1001, 1007))
 
@@ -134,10 +135,13 @@ def test_going_back_to_former_settings_finds_the_former_result(scene: Callable[.
 
 def test_new_weights_are_noticed(scene: Callable[..., Any]) -> None:
     s = scene()
-    s.build()
+    node = s.build()
     colorize(s)
+    before = s.rgb(node, 1003)
     s.worker.weights = "w2"
     assert colorize(s).coloured == 6
+    np.testing.assert_allclose(s.rgb(node, 1003)[..., 2], before[..., 2] * np.float32(0.9), rtol=1e-6)
+    assert colorize(s).coloured == 0
 
 
 @pytest.mark.parametrize("order", [[1006], [1004, 1001], [1005, 1002, 1003]])
@@ -535,3 +539,6 @@ def test_the_fake_worker_is_called_as_the_real_one(worker: Any, name: str) -> No
             assert list(inspect.signature(function).parameters) == expected, method
     expected = list(inspect.signature(real_launcher.Launcher).parameters)
     assert list(inspect.signature(fake.Launcher).parameters) == expected
+    for function in ("find_weights", "renew"):
+        theirs = inspect.signature(getattr(real_weights, function))
+        assert list(inspect.signature(getattr(fake, function)).parameters) == list(theirs.parameters)
