@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import Cancelled, PassError
 from .exemplars import Exemplar
@@ -12,6 +12,7 @@ from .settings import PassSettings
 if TYPE_CHECKING:
     from colormnet_host.client import Client, Session, Ticket
     from colormnet_host.job import Progress
+    from colormnet_host.weights import WeightsFile
 
 AHEAD = 4  # frames handed to the worker beyond the one waited for
 EXIT_CODES = {"weights": 3, "device": 4, "out_of_memory": 4}
@@ -43,6 +44,24 @@ class Colourist:
         self._launcher = launcher
         self._host = host
         self._client: Optional[Client] = None
+        self._weights: Dict[str, WeightsFile] = {}
+
+    def weights(self, model: str) -> str:
+        """A digest of the weights the model has now: with other ones a clip is not unchanged. Raises PassError.
+
+        Asked once for each model in a pass, before anything is rendered.
+        """
+        if model not in self._weights:
+            from colormnet_host import client as host_client
+            from colormnet_host.weights import find_weights
+
+            try:
+                self._weights[model] = find_weights(model, getattr(self._launcher, "python", None))
+            except host_client.WorkerUnavailable as error:
+                raise PassError(str(error), 4) from error
+            except host_client.WorkerError as error:
+                raise PassError(str(error), EXIT_CODES.get(error.code, 2)) from error
+        return self._weights[model].sha256[:16]
 
     def _connect(self) -> "Client":
         if self._client is None:
@@ -72,6 +91,7 @@ class Colourist:
         from colormnet_host import client as host_client
         from colormnet_host.job import Exemplar as HostExemplar
         from colormnet_host.job import SessionSettings
+        from colormnet_host.weights import renew
 
         plates = {number: plate for number, plate, _output in work.frames}
         total = len(work.frames)
@@ -95,6 +115,8 @@ class Colourist:
                 cancel=reporter.cancelled,
             )
             try:
+                if settings.model in self._weights:
+                    renew(client, self._weights[settings.model])
                 coloured = self._stream(session, work, total, reporter)
                 for note in session.status().notes:  # such as an exemplar without colour
                     reporter.warn("'{0}': {1}".format(work.name, note))

@@ -111,6 +111,7 @@ class _Pass:
         self.resume = resume
         self.manifest = Manifest(settings.output)
         self.space = spaces.output_space(project, timeline, settings.space)
+        self.weights = colourist.weights(settings.model)
         self._coloured = place.bin_paths(project, BIN)
         self.space_in_resolve = spaces.timeline_space_name(project, timeline)
 
@@ -240,6 +241,7 @@ class _Pass:
         parts = self._plate_parts(clip, first, count)
         parts["exemplars"] = [[file_digest(e.path), e.space, e.frame] for e in pictures]
         parts["model"] = [self.settings.model, self.settings.working_size, self.settings.saturation]
+        parts["weights"] = self.weights
         parts["delivery"] = self.settings.delivery
         mark = fingerprint(parts)
         name = safe_name(clip.name)

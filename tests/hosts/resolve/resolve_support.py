@@ -83,6 +83,11 @@ class Painter(Colourist):
     cancel_after: int = -1  # frames of a clip after which the editor cancels
     works: list[Work] = field(default_factory=list)
     painted: int = 0
+    digest: str = "w1"  # of the weights
+
+    def weights(self, model: str) -> str:
+        """What the engine would tell of the model's file."""
+        return f"{model} {self.digest}"
 
     def close(self) -> None:
         """Nothing is open."""

@@ -15,6 +15,11 @@ import pytest
 from resolve_standin import ItemData, Resolve, World, read_rgb, timecode
 from resolve_support import Footage, Painter, Recorder, run, settings_for, states, tint
 
+from colormnet_host import weights
+from colormnet_host.client import WorkerError
+from colormnet_host.launcher import WorkerUnavailable
+from colormnet_host.weights import WeightsFile
+from colormnet_resolve.colouring import Colourist
 from colormnet_resolve.errors import PassError
 from colormnet_resolve.runner import exit_code, run_pass
 from colormnet_resolve.sequences import safe_name
@@ -79,6 +84,38 @@ def test_a_repeated_pass_skips_what_is_unchanged(world: World, footage: Footage,
     assert (painter.painted, len(world.jobs)) == (painted, calls)
     assert len(items(world)[1].takes) == 2
     assert world.calls.count("Project.AddRenderJob") == 1
+
+
+def test_new_weights_make_another_take(world: World, footage: Footage, tmp_path: Path) -> None:
+    painter = Painter()
+    run(world, settings_for(footage, tmp_path), painter)
+    painter.digest = "w2"
+    summary, _ = run(world, settings_for(footage, tmp_path), painter)
+    assert states(summary) == {"shot2": "done"}
+    assert (len(painter.works), len(items(world)[1].takes)) == (2, 3)
+    painter.digest = "w1"
+    summary, _ = run(world, settings_for(footage, tmp_path), painter)
+    assert states(summary) == {"shot2": "unchanged"}, "the former frames are the former weights' still"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(WorkerError("The weights are missing.", "weights"), 3), (WorkerUnavailable("There is no engine."), 4)],
+)
+def test_missing_weights_are_told_before_anything_is_rendered(
+    world: World, footage: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def find(model: str, python: str | None = None) -> WeightsFile:
+        raise error
+
+    monkeypatch.setattr(weights, "find_weights", find)
+    before = world.snapshot()
+    with pytest.raises(PassError, match=str(error)) as caught:
+        run_pass(Resolve(world), settings_for(footage, tmp_path), Recorder(), Colourist())
+    assert caught.value.exit_code == code
+    assert world.snapshot() == before
+    assert "Project.AddRenderJob" not in world.calls
+    assert leftovers(tmp_path) == []
 
 
 def test_a_changed_exemplar_makes_another_take_and_keeps_the_former(
