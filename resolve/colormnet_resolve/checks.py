@@ -4,7 +4,7 @@ Its objects answer every attribute name (``hasattr`` is always true, a name that
 its calls report failure by returning ``None`` or ``False`` only.
 """
 
-from typing import Any, Optional, TypeVar
+from typing import Any, Iterable, List, Optional, TypeVar
 
 from .errors import PassError
 
@@ -16,6 +16,16 @@ def need(value: Optional[T], message: str) -> T:
     if value is None or value is False:
         raise PassError(message)
     return value
+
+
+def got(value: Optional[T]) -> Optional[T]:
+    """``value``, or ``None`` where a call failed by either of Resolve's two ways."""
+    return None if value is None or value is False else value
+
+
+def each(values: Optional[Iterable[Optional[T]]]) -> List[T]:
+    """The usable entries of a list that a call returned; none where it failed."""
+    return [value for value in got(values) or [] if value is not None and value is not False]
 
 
 def offers(owner: Any, name: str) -> bool:

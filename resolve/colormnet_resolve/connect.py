@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from .checks import offers
+from .checks import got, offers
 from .errors import PassError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def connect(namespace: Optional[Dict[str, Any]] = None) -> "fusionscript.Resolve
     if resolve is None:
         module = _import_from_outside()
         resolve = module.scriptapp("Resolve")
-    if resolve is None:
+    if got(resolve) is None:
         raise PassError(NOT_CONNECTED)
     found: fusionscript.Resolve = resolve
     return found
@@ -97,14 +97,14 @@ def check_edition(resolve: "fusionscript.Resolve") -> Edition:
 def ui_parts(resolve: Any, namespace: Optional[Dict[str, Any]] = None) -> List[Any]:
     """[UIManager, UIDispatcher] where this Resolve has a window to show, else []; never raises."""
     names = namespace or {}
-    bmd = names.get("bmd")
+    bmd = got(names.get("bmd"))
     fusion = names.get("fu") or names.get("fusion")
     if fusion is None and offers(resolve, "Fusion"):
         fusion = resolve.Fusion()
-    if bmd is None or fusion is None:
+    if bmd is None or got(fusion) is None:
         return []
     manager = getattr(fusion, "UIManager", None)
-    if manager is None or not offers(bmd, "UIDispatcher"):
+    if got(manager) is None or not offers(bmd, "UIDispatcher"):
         return []
     dispatcher = bmd.UIDispatcher(manager)
-    return [] if dispatcher is None else [manager, dispatcher]
+    return [] if got(dispatcher) is None else [manager, dispatcher]

@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
-from .checks import as_float, need, offers
+from .checks import as_float, each, got, need, offers
 from .errors import Cancelled, PassError
 from .progress import Reporter
 from .selection import Clip, frames_of
@@ -50,7 +50,7 @@ class ResolveState:
 
     def __enter__(self) -> "ResolveState":
         self._page = self._resolve.GetCurrentPage()
-        self._folder = self._pool.GetCurrentFolder()
+        self._folder = got(self._pool.GetCurrentFolder())
         self._timecode = self._timeline.GetCurrentTimecode()
         self._format: Any = self._project.GetCurrentRenderFormatAndCodec() or {}
         self._mode = self._project.GetCurrentRenderMode()
@@ -76,17 +76,18 @@ class ResolveState:
 
     def _put_back_timeline(self) -> bool:
         wanted = self._timeline.GetUniqueId()
-        current = self._project.GetCurrentTimeline()
+        current = got(self._project.GetCurrentTimeline())
         if current is None or current.GetUniqueId() != wanted:
             self._project.SetCurrentTimeline(self._timeline)
-            current = self._project.GetCurrentTimeline()
+            current = got(self._project.GetCurrentTimeline())
         return current is not None and current.GetUniqueId() == wanted
 
     def _put_back_deliver(self) -> bool:
         good = True
         if self._preset:
             good = bool(self._project.LoadRenderPreset(self._preset))
-            self._project.DeleteRenderPreset(self._preset)
+            if not self._project.DeleteRenderPreset(self._preset):
+                self._reporter.warn("the render preset '{0}' could not be deleted: delete it.".format(self._preset))
         form, codec = self._format.get("format"), self._format.get("codec")
         if form and codec:
             if self._project.GetCurrentRenderFormatAndCodec() != self._format:
@@ -117,7 +118,7 @@ def remove_leftovers(project: "fusionscript.Project", timeline: "fusionscript.Ti
     pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
     stale: List[fusionscript.Timeline] = []
     for index in range(1, int(project.GetTimelineCount() or 0) + 1):
-        other = project.GetTimelineByIndex(index)
+        other = got(project.GetTimelineByIndex(index))
         if other is None or other.GetUniqueId() == timeline.GetUniqueId():
             continue
         if str(other.GetName()).startswith(TEMPORARY):
@@ -128,7 +129,7 @@ def remove_leftovers(project: "fusionscript.Project", timeline: "fusionscript.Ti
             pool.DeleteTimelines(stale),
             "The left-over timeline '{0}' cannot be deleted: delete it by hand.".format(names[0]),
         )
-    for preset in project.GetRenderPresetList() or []:
+    for preset in each(project.GetRenderPresetList()):
         if isinstance(preset, str) and preset.startswith(TEMPORARY) and project.DeleteRenderPreset(preset):
             names.append(preset)
     return names
@@ -203,7 +204,7 @@ def _append(
         }
         # Always a list: a bare dict can freeze Resolve. (The stub knows single items only.)
         pool.AppendToTimeline([info])  # type: ignore[arg-type]
-        items = [item for item in temporary.GetItemListInTrack("video", 1) or [] if item is not None]
+        items = each(temporary.GetItemListInTrack("video", 1))
         if len(items) != 1:
             raise PassError(
                 "'{0}' did not come onto the temporary timeline ({1} items there): relink its media.".format(
@@ -378,13 +379,14 @@ def direct_frames(
     missing = [path for path in chosen if not os.path.isfile(path)]
     if missing:
         return [], "{0} is missing".format(missing[0])
-    if int(item.GetFusionCompCount() or 0) > 0:
-        return [], "it has a Fusion composition"
-    graph = item.GetNodeGraph(1) if offers(item, "GetNodeGraph") else None
-    if graph is None:
+    comps = got(item.GetFusionCompCount())
+    if comps is None or int(comps) > 0:
+        return [], "it has, or may have, a Fusion composition"
+    graph = got(item.GetNodeGraph(1)) if offers(item, "GetNodeGraph") else None
+    nodes = got(graph.GetNumNodes()) if graph is not None else None
+    if graph is None or nodes is None:
         return [], "this Resolve does not tell whether it is graded"
-    nodes = int(graph.GetNumNodes() or 0)
-    for node in range(1, nodes + 1):
+    for node in range(1, int(nodes) + 1):
         if graph.GetToolsInNode(node) or graph.GetLUT(node):
             return [], "it is graded"
     return chosen, ""

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any, List, Optional, Set
 
-from .checks import as_int, need
+from .checks import as_int, each, got, need
 from .errors import PassError
 from .selection import Clip, find_item, frames_of, item_uid, media_path, select_take
 from .sequences import expand_bracketed, frame_path, is_sequence
@@ -19,8 +19,8 @@ def open_bin(project: "fusionscript.Project", name: str) -> "fusionscript.Folder
     pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
     root = need(pool.GetRootFolder(), "The media pool has no root folder: open the project and try again.")
     found: Optional[fusionscript.Folder] = None
-    for folder in root.GetSubFolderList() or []:
-        if folder is not None and folder.GetName() == name:
+    for folder in each(root.GetSubFolderList()):
+        if folder.GetName() == name:
             found = folder
     if found is None:
         found = need(
@@ -28,7 +28,7 @@ def open_bin(project: "fusionscript.Project", name: str) -> "fusionscript.Folder
             "The bin '{0}' cannot be made: check that the project can be changed.".format(name),
         )
     pool.SetCurrentFolder(found)
-    current = pool.GetCurrentFolder()
+    current = got(pool.GetCurrentFolder())
     if current is None or current.GetName() != name:
         raise PassError("The bin '{0}' cannot be opened: click it once in the media pool and try again.".format(name))
     return found
@@ -46,18 +46,17 @@ def _same_media(path: str, pattern: str, first: int, count: int) -> bool:
 
 
 def _in_bin(folder: "fusionscript.Folder", pattern: str, first: int, count: int) -> List["fusionscript.MediaPoolItem"]:
-    items = [item for item in folder.GetClipList() or [] if item is not None]
-    return [item for item in items if _same_media(media_path(item), pattern, first, count)]
+    return [item for item in each(folder.GetClipList()) if _same_media(media_path(item), pattern, first, count)]
 
 
 def bin_paths(project: "fusionscript.Project", name: str) -> Set[str]:
     """Paths of all media in the bin ``name``; none where there is no such bin."""
     pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
-    root = pool.GetRootFolder()
+    root = need(pool.GetRootFolder(), "The media pool has no root folder: open the project and try again.")
     paths: Set[str] = set()
-    for folder in (root.GetSubFolderList() or []) if root is not None else []:
-        if folder is not None and folder.GetName() == name:
-            paths.update(media_path(item) for item in folder.GetClipList() or [] if item is not None)
+    for folder in each(root.GetSubFolderList()):
+        if folder.GetName() == name:
+            paths.update(media_path(item) for item in each(folder.GetClipList()))
     return paths
 
 
@@ -72,7 +71,7 @@ def import_media(
     folder = open_bin(project, bin_name)
     found = _in_bin(folder, pattern, first, count)
     if not found:
-        before = {item.GetUniqueId() for item in folder.GetClipList() or [] if item is not None}
+        before = {item.GetUniqueId() for item in each(folder.GetClipList())}
         if is_sequence(pattern):
             info: Any = {"FilePath": pattern, "StartIndex": first, "EndIndex": first + count - 1}
             pool.ImportMedia([info])
@@ -81,7 +80,7 @@ def import_media(
         folder = open_bin(project, bin_name)  # what ImportMedia returns may be invalid: look again
         found = _in_bin(folder, pattern, first, count)
         if len(found) != 1:
-            wrong = [i for i in folder.GetClipList() or [] if i is not None and i.GetUniqueId() not in before]
+            wrong = [i for i in each(folder.GetClipList()) if i.GetUniqueId() not in before]
             if wrong:
                 pool.DeleteClips(wrong)
             raise PassError(
@@ -109,7 +108,7 @@ def take_with(item: "fusionscript.TimelineItem", pattern: str, first: int, count
     """The 1-based index of the take that shows the coloured media; 0 when there is none."""
     for index in range(1, int(item.GetTakesCount() or 0) + 1):
         info: Any = item.GetTakeByIndex(index) or {}
-        media = info.get("mediaPoolItem")
+        media = got(info.get("mediaPoolItem"))
         if media is not None and _same_media(media_path(media), pattern, first, count):
             return index
     return 0
@@ -142,7 +141,13 @@ def add_take(
         item.AddTake(media, lead, end)
         item = find_item(timeline, clip.uid, clip.name)
         index = take_with(item, pattern, first, count)
-        if index == 0 or int(item.GetTakesCount() or 0) != max(before, 1) + 1:
+        grown = int(item.GetTakesCount() or 0) == max(before, 1) + 1
+        if index == 0 and grown:  # which one is new cannot be told, so none is taken out again
+            raise PassError(
+                "'{0}' has a new take but Resolve does not tell what is in it: look at its takes, and run the pass "
+                "again.".format(clip.name)
+            )
+        if index == 0 or not grown:
             raise PassError(
                 "Resolve did not add the coloured take to '{0}': unlock its track; the coloured clip is in the media "
                 "pool.".format(clip.name)
@@ -175,7 +180,7 @@ def _free_track(timeline: "fusionscript.Timeline", clip: Clip) -> int:
         if timeline.GetTrackName("video", track) != TRACK_NAME or timeline.GetIsTrackLocked("video", track):
             continue
         busy = False
-        for item in timeline.GetItemListInTrack("video", track) or []:
+        for item in each(timeline.GetItemListInTrack("video", track)):
             start = frames_of(item.GetStart(False))
             if start < clip.start + clip.duration and clip.start < start + frames_of(item.GetDuration(False)):
                 busy = True
@@ -190,7 +195,7 @@ def _on_track(
     for track in range(1, int(timeline.GetTrackCount("video") or 0) + 1):
         if timeline.GetTrackName("video", track) != TRACK_NAME:
             continue
-        for item in timeline.GetItemListInTrack("video", track) or []:
+        for item in each(timeline.GetItemListInTrack("video", track)):
             same_place = frames_of(item.GetStart(False)) == clip.start
             if same_place and _same_media(media_path(item.GetMediaPoolItem()), pattern, first, count):
                 return item

@@ -184,13 +184,13 @@ class _Pass:
 
     def _one(self, clip: Clip, gatherer: Optional[exemplars.Gatherer]) -> Outcome:
         entry: Optional[Entry] = None
-        before = selection.timeline_state(self.timeline)
         try:
+            before = selection.timeline_state(self.timeline)
             pictures = self._exemplars(clip, gatherer)
             entry = self._planned(clip, pictures)
             # The folder is the fingerprint's own, and frames appear whole: all there means all right.
             if self._whole(entry):
-                if place.is_placed(
+                if self._finished(entry) and place.is_placed(
                     self.timeline, clip, self.settings.placement, entry.pattern, entry.first, entry.frames
                 ):
                     self.reporter.stage("'{0}' is unchanged: nothing to do".format(clip.name))
@@ -214,6 +214,11 @@ class _Pass:
                 self.manifest.record(entry._replace(state=FAILED, message=str(error)))
             self.reporter.warn(str(error))
             return Outcome(clip.name, FAILED, str(error), "", error.exit_code)
+
+    def _finished(self, entry: Entry) -> bool:
+        """Whether the clip's last pass was this very one and came to its end; which take is shown is the editor's."""
+        known = self.manifest.entries.get(entry.uid)
+        return known is not None and known.fingerprint == entry.fingerprint and known.state == DONE
 
     def _is_ours(self, path: str) -> bool:
         return path in self._coloured or path.startswith(self.settings.output + os.sep)

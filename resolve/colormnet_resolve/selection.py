@@ -2,13 +2,17 @@
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from .checks import as_float, as_int, need, offers
+from .checks import as_float, as_int, each, got, need, offers
 from .errors import PassError
 from .settings import PassSettings
 
 if TYPE_CHECKING:
     import fusionscript
 
+
+UNTOLD = "Resolve does not tell where a clip lies or how long it is: close and open the timeline, and try again."
+
+UNTOLD_TAKES = "Resolve does not tell the takes of '{0}': close and open the timeline, and try again."
 
 Ours = Callable[[str], bool]  # whether a media path is coloured media of a pass
 
@@ -39,8 +43,11 @@ class Refusal(NamedTuple):
 
 
 def frames_of(value: Any) -> int:
-    """A position or length Resolve reports as int or float, as an integer."""
-    return round(float(value))
+    """A position or length Resolve reports as int or float, as an integer; raises PassError when it reports none."""
+    try:
+        return round(float(need(value, UNTOLD)))
+    except (TypeError, ValueError):
+        raise PassError(UNTOLD) from None
 
 
 def item_uid(item: "fusionscript.TimelineItem") -> str:
@@ -58,10 +65,7 @@ def video_items(timeline: "fusionscript.Timeline") -> List[Tuple[int, "fusionscr
     )
     found: List[Tuple[int, fusionscript.TimelineItem]] = []
     for track in range(1, count + 1):
-        items = timeline.GetItemListInTrack("video", track)
-        for item in items or []:
-            if item is not None:
-                found.append((track, item))
+        found.extend((track, item) for item in each(timeline.GetItemListInTrack("video", track)))
     return found
 
 
@@ -81,7 +85,7 @@ def _marker_colours(item: "fusionscript.TimelineItem") -> List[str]:
 
 
 def _media_ids(items: Iterable[Any]) -> List[str]:
-    return [str(media.GetUniqueId()) for media in items if media is not None]
+    return [str(media.GetUniqueId()) for media in each(items)]
 
 
 def _is_ours(item: "fusionscript.TimelineItem", ours: Ours) -> bool:
@@ -160,6 +164,7 @@ def chosen_items(
 
 def media_path(media: Optional["fusionscript.MediaPoolItem"]) -> str:
     """The file path of a media pool item; "" for none, and for compound clips and generators."""
+    media = got(media)
     if media is None:
         return ""
     path = media.GetClipProperty("File Path")
@@ -168,7 +173,7 @@ def media_path(media: Optional["fusionscript.MediaPoolItem"]) -> str:
 
 def _original_take(item: "fusionscript.TimelineItem", ours: Ours, name: str) -> int:
     """The 1-based take that is the plate: the selected one unless that is ours, else the first that is not."""
-    count = int(item.GetTakesCount() or 0)
+    count = int(need(item.GetTakesCount(), UNTOLD_TAKES.format(name)))
     if count == 0:
         return 0
     candidates: List[int] = []
@@ -222,7 +227,7 @@ def _describe_plate(
 ) -> Clip:
     media = item.GetMediaPoolItem()
     path = media_path(media)
-    if media is None or not path:
+    if got(media) is None or not path:
         raise PassError(
             "'{0}' has no media file of its own (a title or compound clip): render it in place first.".format(name)
         )

@@ -71,7 +71,8 @@ class Quirks:
     frames_per_poll: int = 3
     stand_still: bool = False  # a render that never gets on
     lose_last_frame: bool = False  # a job that ends well with a file missing
-    silent: set[str] = field(default_factory=set)  # "Class.Method" that does nothing and returns None
+    silent: set[str] = field(default_factory=set)  # "Class.Method" that does nothing and returns `silence`
+    silence: bool | None = None  # or False
     failing_media: set[str] = field(default_factory=set)  # names of media whose render fails
     on_render_poll: Callable[[int], None] | None = None  # called with the number of frames rendered so far
 
@@ -333,7 +334,9 @@ def api(method: F) -> F:
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         name = method.__qualname__
         self._world.calls.append(name)
-        if name in self._world.quirks.silent or not self._alive():
+        if name in self._world.quirks.silent:
+            return self._world.quirks.silence
+        if not self._alive():
             return None
         return method(self, *args, **kwargs)
 

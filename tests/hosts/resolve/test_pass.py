@@ -95,7 +95,13 @@ def test_new_weights_make_another_take(world: World, footage: Footage, tmp_path:
     assert (len(painter.works), len(items(world)[1].takes)) == (2, 3)
     painter.digest = "w1"
     summary, _ = run(world, settings_for(footage, tmp_path), painter)
-    assert states(summary) == {"shot2": "unchanged"}, "the former frames are the former weights' still"
+    assert states(summary) == {"shot2": "done"}
+    assert len(painter.works) == 2, "the former weights' frames are there still"
+    assert (len(items(world)[1].takes), items(world)[1].selected) == (3, 1), "their take is shown again"
+    items(world)[1].selected = 0  # the editor looks at the original
+    summary, _ = run(world, settings_for(footage, tmp_path), painter)
+    assert states(summary) == {"shot2": "unchanged"}
+    assert items(world)[1].selected == 0, "which take is shown is the editor's choice"
 
 
 @pytest.mark.parametrize(
@@ -410,6 +416,15 @@ def test_a_lossless_half_codec_is_chosen(world: World, footage: Footage, tmp_pat
 SILENT = [
     "Project.GetMediaPool",
     "Project.GetCurrentTimeline",
+    "MediaPool.GetRootFolder",
+    "MediaPool.GetCurrentFolder",
+    "TimelineItem.GetStart",
+    "TimelineItem.GetDuration",
+    "TimelineItem.GetLeftOffset",
+    "TimelineItem.GetRightOffset",
+    "TimelineItem.GetTakesCount",
+    "Folder.GetClipList",
+    "Timeline.GetTrackCount",
     "MediaPool.CreateEmptyTimeline",
     "MediaPool.AppendToTimeline",
     "MediaPool.ImportMedia",
@@ -432,10 +447,13 @@ SILENT = [
 ]
 
 
+@pytest.mark.parametrize("silence", [None, False])
 @pytest.mark.parametrize("call", SILENT)
-def test_every_silent_failure_becomes_a_sentence(world: World, footage: Footage, tmp_path: Path, call: str) -> None:
+def test_every_silent_failure_becomes_a_sentence(
+    world: World, footage: Footage, tmp_path: Path, call: str, silence: bool | None
+) -> None:
     before = world.snapshot()
-    world.quirks.silent = {call}
+    world.quirks.silent, world.quirks.silence = {call}, silence
     try:
         summary, _ = run(world, settings_for(footage, tmp_path))
         assert states(summary) == {"shot2": "failed"}
@@ -455,6 +473,19 @@ def test_every_silent_failure_becomes_a_sentence(world: World, footage: Footage,
     assert states(summary) == {"shot2": "done"}, "the same pass succeeds once Resolve does its part"
 
 
+def test_a_take_that_cannot_be_read_back_is_left_and_found_again(
+    world: World, footage: Footage, tmp_path: Path
+) -> None:
+    world.quirks.silent = {"TimelineItem.GetTakeByIndex"}
+    summary, _ = run(world, settings_for(footage, tmp_path))
+    assert "has a new take but Resolve does not tell" in summary.outcomes[0].message
+    assert items(world)[1].selected == 0, "what is seen is as before"
+    world.quirks.silent = set()
+    summary, _ = run(world, settings_for(footage, tmp_path))
+    assert set(states(summary).values()) <= {"done", "unchanged"}
+    assert (len(items(world)[1].takes), items(world)[1].selected) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -463,12 +494,17 @@ def test_every_silent_failure_becomes_a_sentence(world: World, footage: Footage,
         ("Project.SaveAsNewRenderPreset", "Deliver settings cannot be kept"),
         ("Timeline.SetCurrentTimecode", ""),
         ("Resolve.OpenPage", "the page could not be put back"),
+        ("Project.DeleteRenderPreset", "render preset"),
+        ("Project.LoadRenderPreset", "Deliver settings could not be put back"),
+        ("MediaPool.SetCurrentFolder", "media pool's folder could not be put back"),
+        ("Project.GetTimelineByIndex", ""),
     ],
 )
+@pytest.mark.parametrize("silence", [None, False])
 def test_what_cannot_be_put_back_is_a_warning(
-    world: World, footage: Footage, tmp_path: Path, call: str, words: str
+    world: World, footage: Footage, tmp_path: Path, call: str, words: str, silence: bool | None
 ) -> None:
-    world.quirks.silent = {call}
+    world.quirks.silent, world.quirks.silence = {call}, silence
     summary, recorder = run(world, settings_for(footage, tmp_path))
     assert states(summary) == {"shot2": "done"}
     assert words in " ".join(recorder.warnings)
