@@ -5,6 +5,7 @@ the plate's bounding box, or exactly the format where the node says so. Runs on 
 """
 
 import os
+import re
 from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -16,6 +17,9 @@ from .problems import NodeError, SetupError, StoppedError
 
 WRITE_NAME = "colormnet_bake"
 TEMPORARY = (WRITE_NAME, "colormnet_bake_crop", "colormnet_bake_base", "colormnet_bake_fill", "colormnet_bake_still")
+
+# What a cancelled render raises in versions without CancelledError; never a text with a path in it.
+CANCELLED = re.compile(r"^[\w\s.:]*\bcancell?ed\b[\w\s.:]*$", re.IGNORECASE)
 
 FrameBaked = Callable[[int, cache.BakedFrame], None]
 
@@ -108,7 +112,7 @@ def _execute(write: "nuke.Node", frames: Sequence[int], view: str, baked: Callab
         text = " ".join(str(error).split())
         if "already executing" in text:
             raise SetupError("Nuke is rendering something else; press Colorize when it has finished") from None
-        if isinstance(error, nuke.CancelledError) or "cancel" in text.lower():
+        if isinstance(error, nuke.CancelledError) or CANCELLED.match(text):
             raise StoppedError("Cancelled; Colorize goes on from here.") from None
         raise SetupError("%s cannot be rendered: %s" % (what, text)) from None
     finally:

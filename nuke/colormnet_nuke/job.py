@@ -115,10 +115,16 @@ class Job:
         plate = self.node.input(0)
         if plate is None:
             raise SetupError("%s has no plate: connect one to its first input" % self.name)
-        if plate.pixelAspect() != 1.0 and self.chosen.refuse_non_square:
+        try:
+            aspect = plate.pixelAspect()
+        except RuntimeError as error:  # the tree above has an error
+            raise SetupError(
+                "%s: the plate cannot be rendered: %s" % (self.name, " ".join(str(error).split()))
+            ) from None
+        if aspect != 1.0 and self.chosen.refuse_non_square:
             raise SetupError(
                 "%s: the plate's pixels are not square (%g); set non-square pixels to 'flatten for the network', or "
-                "reformat the plate" % (self.name, plate.pixelAspect())
+                "reformat the plate" % (self.name, aspect)
             )
         try:
             os.makedirs(self.chosen.folder, exist_ok=True)
@@ -278,7 +284,10 @@ class Job:
         self._over()
         if not self._exists():  # deleted, or the script closed, while the worker was at it
             return problem or StoppedError("%s is gone; its frames are in %s" % (self.name, self.results.folder))
-        self._show()
+        try:
+            self._show()
+        except (NodeError, OSError) as error:  # the frames are there; what shows them could not be written
+            problem = problem or self._as_problem(error)
         if problem is not None:
             status.problem(self.node, problem, self.popup)
         else:

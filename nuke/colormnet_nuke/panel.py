@@ -11,7 +11,7 @@ from . import bake, cache, results, settings, status, upstream
 from .problems import NodeError, SetupError
 from .settings import ExemplarChoice, NodeSettings
 
-_open: Dict[str, Panel] = {}
+_open: "List[Tuple[NodeSource, Panel]]" = []
 
 
 def show(node: "nuke.Group") -> Panel:
@@ -19,10 +19,14 @@ def show(node: "nuke.Group") -> Panel:
     if not nuke.GUI:
         raise SetupError("The panel needs Nuke's interface.")
     name = node.fullName()
-    panel = _open.get(name)
+    _open[:] = [(source, each) for source, each in _open if source.exists() or each.isVisible()]
+    # By the node and not by a name: nodes are renamed, and another may have the name now.
+    panel = next((each for source, each in _open if source.exists() and source.node.fullName() == name), None)
     if panel is None:
-        panel = _open[name] = Panel(NodeSource(node))
-        panel.setWindowTitle("ColorMNet - %s" % name)
+        source = NodeSource(node)
+        panel = Panel(source)
+        _open.append((source, panel))
+    panel.setWindowTitle("ColorMNet - %s" % name)
     panel.refresh()
     panel.show()
     panel.raise_()
@@ -34,6 +38,13 @@ class NodeSource(PanelSource):
 
     def __init__(self, node: "nuke.Group") -> None:
         self.node = node
+
+    def exists(self) -> bool:
+        """Whether the node has not been deleted, nor its script closed."""
+        try:
+            return bool(self.node.name())
+        except ValueError:
+            return False
 
     def _chosen(self) -> Optional[NodeSettings]:
         try:

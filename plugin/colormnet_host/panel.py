@@ -34,6 +34,10 @@ class ExemplarItem(NamedTuple):
 class PanelSource(object):
     """What the panel shows and what its buttons do; a host derives from it. Frames are the plate's numbers."""
 
+    def exists(self) -> bool:
+        """Whether there still is a shot to show; nothing else is asked where there is none."""
+        return True
+
     def title(self) -> str:
         """Name of the shot or node."""
         return ""
@@ -151,6 +155,9 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
     def refresh(self) -> None:
         """Ask the source anew for everything."""
         source = self.source
+        if not source.exists():
+            self._gone()
+            return
         confidence, frames = source.confidence(), source.frames()
         exemplars, recommended = source.exemplars(), source.recommended()
         self.title.setText("%s    frame %d" % (source.title(), self._frame))
@@ -160,6 +167,23 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self._advise(recommended, confidence)
         self._pictures()
         self._buttons()
+
+    def _gone(self) -> None:
+        """The window outlived what it showed."""
+        self.title.setText("What this window showed is gone: close it.")
+        self.advice.setText("")
+        self.curve.show_shot([], {}, [], None, 0)
+        self.exemplar_list.clear()
+        self.wipe.show_pictures("", "")
+        for button in (self.go_button, self.add_there_button, self.add_here_button, self.remove_button):
+            button.setEnabled(False)
+
+    def _here(self) -> bool:
+        """Whether there is something to act on; says so where there is not."""
+        if not self.source.exists():
+            self._gone()
+            return False
+        return True
 
     def _list(self, exemplars: List[ExemplarItem]) -> None:
         row = self.exemplar_list.currentRow()
@@ -187,6 +211,8 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.wipe.show_pictures(plate, result)
 
     def _buttons(self) -> None:
+        if not self.source.exists():
+            return
         row, items = self.exemplar_list.currentRow(), self.source.exemplars()
         self.remove_button.setEnabled(0 <= row < len(items) and items[row].removable)
         recommended = self.source.recommended()
@@ -197,16 +223,20 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
     # What the artist does.
 
     def _go(self, frame: int) -> None:
+        if not self._here():
+            return
         self._frame = frame
         self.source.go_to(frame)
         self.refresh()
 
     def _go_to_recommended(self) -> None:
-        recommended = self.source.recommended()
+        recommended = self.source.recommended() if self._here() else None
         if recommended is not None:
             self._go(recommended)
 
     def _go_to_selected(self) -> None:
+        if not self._here():
+            return
         row, items = self.exemplar_list.currentRow(), self.source.exemplars()
         if 0 <= row < len(items):
             frame = items[row].frame
@@ -214,13 +244,15 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
                 self._go(frame)
 
     def _add(self, frame: int) -> None:
+        if not self._here():
+            return
         said = self.source.add_exemplar(frame)
         self.refresh()
         if said:
             self.advice.setText(said)
 
     def _add_there(self) -> None:
-        recommended = self.source.recommended()
+        recommended = self.source.recommended() if self._here() else None
         if recommended is not None:
             self._add(recommended)
 
@@ -229,7 +261,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
 
     def _remove(self) -> None:
         row = self.exemplar_list.currentRow()
-        if row >= 0:
+        if row >= 0 and self._here():
             self.source.remove_exemplar(row)
             self.refresh()
 

@@ -150,14 +150,14 @@ def test_the_nodes_panel(scene: Callable[..., Any]) -> None:
     node["open_panel"].execute()
     import colormnet_nuke.panel as panel_module
 
-    panel = panel_module._open["ColorMNet1"]
+    ((_, panel),) = panel_module._open
     assert panel.advice.text().startswith("Press Colorize")
     assert panel.exemplar_list.count() == 1
     assert not panel.wipe.plate.isNull()
     assert panel.wipe.result.isNull()
     colormnet_nuke.colorize(node)
     node["open_panel"].execute()
-    assert panel_module._open["ColorMNet1"] is panel
+    assert [each for _, each in panel_module._open] == [panel]
     assert (panel.wipe.result.width(), panel.wipe.result.height()) == (s.shot.width, s.shot.height)
     assert sorted(panel.curve.confidence) == list(s.shot.frames)
     assert panel.source.recommended() == 1006

@@ -1,0 +1,202 @@
+"""What goes wrong in a real shop: odd paths, a disk that fills up, renamed and deleted nodes, half a plate."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+FRAMES = list(range(1001, 1007))
+
+
+def colorize(scene: Any, **how: Any) -> Any:
+    import colormnet_nuke
+
+    return colormnet_nuke.colorize(scene.node(), **how)
+
+
+def wait_in_gui(scene: Any, node: Any) -> None:
+    import colormnet_nuke.job as job
+
+    for _ in range(400):
+        if job.running(node) is None:
+            return
+        scene.host.process_events(timeout=0.05)
+    raise AssertionError("the job does not end")
+
+
+def coloured(scene: Any, node: Any, frame: int) -> bool:
+    rgb = scene.rgb(node, frame)
+    return not np.array_equal(rgb[..., 0], rgb[..., 2])
+
+
+@pytest.mark.parametrize("place", ["Größe mit Leerzeichen", "take [1]", "$HOME", "日本 (v2)", "it's & more"])
+def test_paths_of_any_kind(scene: Callable[..., Any], tmp_path: Path, place: str) -> None:
+    s = scene()
+    s.folder = tmp_path / place
+    s.folder.mkdir()
+    s.script = s.folder / "shot ü [a].nk"
+    node = s.build()
+    exemplar = s.folder / "ref é [2] $x.exr"
+    exemplar.write_bytes(s.shot.exemplar.read_bytes())
+    node["exemplar_source"].setValue("file")
+    node["exemplar_file"].setValue(exemplar.as_posix().replace("[", "\\[").replace("]", "\\]").replace("$", "\\$"))
+    assert colorize(s).coloured == 6
+    np.testing.assert_array_equal(s.rgb(node, 1004), s.expected(node, 1004).astype(np.float32))
+    assert (s.folder / "colormnet").is_dir()
+
+
+def test_a_disk_that_fills_up_at_the_end_is_said(scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    import colormnet_nuke.cache as cache
+
+    def full(path: str, value: Any) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(cache, "write_json", full)
+    node["colorize"].execute()
+    wait_in_gui(s, node)
+    assert "No space left on device" in node["error_text"].value()
+    assert len(s.host.messages) == 1
+    monkeypatch.undo()
+    node["colorize"].execute()
+    wait_in_gui(s, node)
+    assert node["status"].value() == "6 frames colorized, 6 of them were there already"
+    assert coloured(s, node, 1006)
+
+
+def test_a_disk_that_fills_up_in_the_bake_is_said(scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene()
+    node = s.build()
+    import colormnet_nuke.cache as cache
+
+    before = cache.append
+
+    def full(path: str, value: Any) -> None:
+        if path.endswith("bake.jsonl") and value["frame"] == 1004:
+            raise OSError(28, "No space left on device", path)
+        before(path, value)
+
+    monkeypatch.setattr(cache, "append", full)
+    with pytest.raises(Exception, match="No space left on device") as caught:
+        colorize(s)
+    assert caught.value.exit_code == 2
+    monkeypatch.undo()
+    colorize(s)
+    np.testing.assert_array_equal(s.rgb(node, 1006), s.expected(node, 1006).astype(np.float32))
+
+
+def test_a_cache_directory_that_cannot_be_made_is_said(scene: Callable[..., Any], tmp_path: Path) -> None:
+    s = scene()
+    node = s.build()
+    (tmp_path / "file").write_text("in the way")
+    node["cache_dir"].setValue(f"{tmp_path.as_posix()}/file/cache")
+    with pytest.raises(Exception, match=r"cache directory cannot be made.*choose another") as caught:
+        colorize(s)
+    assert caught.value.exit_code == 2
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_an_error_in_a_path_with_the_word_cancel_is_an_error(scene: Callable[..., Any], tmp_path: Path) -> None:
+    s = scene()
+    node = s.build()
+    s.nuke.toNode("plate_read")["file"].setValue(f"{tmp_path.as_posix()}/cancelled takes/plate.%04d.exr")
+    with pytest.raises(Exception, match=r"cannot be rendered.*cancelled takes") as caught:
+        colorize(s)
+    assert caught.value.exit_code == 2
+    assert node["tile_color"].value() == 0xAA2222FF
+
+
+def test_a_missing_plate_frame_keeps_what_is_done_and_goes_on_when_it_comes(scene: Callable[..., Any]) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    gone = s.shot.path("main", 1004)
+    content = gone.read_bytes()
+    gone.unlink()
+    node["colorize"].execute()
+    wait_in_gui(s, node)
+    assert "plate.main.1004.exr" in node["error_text"].value()
+    assert not coloured(s, node, 1005)
+    gone.write_bytes(content)
+    s.nuke.toNode("plate_read")["reload"].execute()
+    node["colorize"].execute()
+    wait_in_gui(s, node)
+    assert node["error_text"].value() == ""
+    np.testing.assert_array_equal(s.rgb(node, 1006), s.expected(node, 1006).astype(np.float32))
+    assert sorted(f for _, f in s.worker.submitted) == FRAMES
+
+
+def test_a_renamed_node_keeps_its_frames(scene: Callable[..., Any], tmp_path: Path) -> None:
+    s = scene()
+    node = s.build()
+    colorize(s)
+    node.setName("Colour_of_the_hero")
+    import colormnet_nuke
+
+    assert colormnet_nuke.colorize(node).reused == 6
+    s.nuke.execute(s.nuke.toNode("out"), 1001, 1006)
+    assert len(list(tmp_path.glob("out.*.exr"))) == 6
+
+
+def test_a_panel_follows_its_node(scene: Callable[..., Any]) -> None:
+    from PySide6 import QtWidgets
+
+    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+    s = scene(gui=True)
+    node = s.build()
+    import colormnet_nuke
+    import colormnet_nuke.panel as panel_module
+
+    first = panel_module.show(node)
+    node.setName("Renamed")
+    assert panel_module.show(node) is first
+    assert "Renamed" in first.windowTitle()
+    other = colormnet_nuke.create(node.input(0), node.input(1))
+    other.setName("ColorMNet1")
+    second = panel_module.show(other)
+    assert second is not first
+    assert second.source.node is other
+    s.nuke.delete(node)
+    first.refresh()  # a window left open
+    for button in (first.go_button, first.add_there_button, first.add_here_button, first.remove_button):
+        button.click()
+    assert "is gone" in first.title.text()
+    third = colormnet_nuke.create(other.input(0), other.input(1))
+    third.setName("Renamed")
+    assert panel_module.show(third).source.node is third
+    assert application is not None
+
+
+def test_frames_below_zero(scene: Callable[..., Any]) -> None:
+    s = scene()
+    node = s.build()
+    for frame in range(-2, 1):
+        os.link(s.shot.path("main", 1003 + frame), s.shot.folder / f"plate.main.{frame:04d}.exr")
+    read = s.nuke.toNode("plate_read")
+    read["first"].setValue(-2)
+    read["last"].setValue(0)
+    assert colorize(s).frames == (-2, -1, 0)
+    assert coloured(s, node, -1)
+
+
+def test_everything_is_said_where_the_plugin_is_missing(scene: Callable[..., Any], start_host: Any) -> None:
+    s = scene(gui=True)
+    s.build()
+    colorize(s)
+    s.nuke.scriptSaveAs(str(s.script), 1)
+    host = start_host(plugin=False, gui=True)
+    import sys
+
+    nuke = sys.modules["nuke"]
+    sys.path[:] = [p for p in sys.path if not p.endswith("/nuke")]
+    nuke.scriptOpen(str(s.script))
+    node = nuke.toNode("ColorMNet1")
+    for button in ("colorize", "reload", "open_panel", "show_help"):
+        node[button].execute()
+    assert len(host.messages) == 4
+    assert all("not installed here" in text for text in host.messages)
+    image = host.picture(node, 1004, "main")
+    assert not np.array_equal(image.channels["rgba.red"], image.channels["rgba.blue"])
