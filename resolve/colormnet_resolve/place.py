@@ -202,6 +202,19 @@ def _on_track(
     return None
 
 
+def _make_current(project: "fusionscript.Project", timeline: "fusionscript.Timeline", clip: Clip) -> None:
+    """Appending goes to whatever timeline is current, and the editor may have opened another since the pass began."""
+    uid = timeline.GetUniqueId()
+    for _attempt in range(2):
+        current = got(project.GetCurrentTimeline())
+        if current is not None and current.GetUniqueId() == uid:
+            return
+        project.SetCurrentTimeline(timeline)
+    raise PassError(
+        "Resolve does not go back to the timeline of '{0}': open it, and run the pass again.".format(clip.name)
+    )
+
+
 def is_placed(
     timeline: "fusionscript.Timeline", clip: Clip, placement: str, pattern: str, first: int, count: int
 ) -> bool:
@@ -229,7 +242,8 @@ def add_on_track(
     if there is not None:
         return item_uid(there)
     pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
-    track = _free_track(timeline, clip)
+    _make_current(project, timeline, clip)
+    track, made = _free_track(timeline, clip), False
     if not track:
         before = int(timeline.GetTrackCount("video") or 0)
         # The stubs ask for a sub-track type, which the vendor's guide gives for audio only.
@@ -244,6 +258,7 @@ def add_on_track(
             raise PassError(
                 "The new video track for '{0}' cannot be named: unlock the timeline and try again.".format(clip.name)
             )
+        made = True
     for end in (lead + clip.duration, lead + clip.duration - 1):  # exclusive, as documented; read back all the same
         info: Any = {
             "mediaPoolItem": media,
@@ -260,6 +275,8 @@ def add_on_track(
         if frames_of(item.GetDuration(False)) == clip.duration:
             return item_uid(item)
         timeline.DeleteClips([item], False)
+    if made and not each(timeline.GetItemListInTrack("video", track)):
+        timeline.DeleteTrack("video", track)
     raise PassError(
         "Resolve did not put the coloured clip of '{0}' on track {1}: put it there by hand from the bin.".format(
             clip.name, track

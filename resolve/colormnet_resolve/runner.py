@@ -209,11 +209,19 @@ class _Pass:
                 self.manifest.record(entry._replace(state=CANCELLED))
             self.reporter.warn("'{0}' was cancelled; resume takes it up where it stopped.".format(clip.name))
             return Outcome(clip.name, CANCELLED, "cancelled", "")
-        except PassError as error:
+        except (PassError, OSError) as raised:
+            error = raised if isinstance(raised, PassError) else self._of_disk(raised)
             if entry is not None:
                 self.manifest.record(entry._replace(state=FAILED, message=str(error)))
             self.reporter.warn(str(error))
             return Outcome(clip.name, FAILED, str(error), "", error.exit_code)
+
+    def _of_disk(self, error: OSError) -> PassError:
+        return PassError(
+            "{0} cannot be read or written ({1}): check the disk's space and permissions.".format(
+                error.filename or self.settings.output, error.strerror or error
+            )
+        )
 
     def _finished(self, entry: Entry) -> bool:
         """Whether the clip's last pass was this very one and came to its end; which take is shown is the editor's."""
@@ -310,7 +318,9 @@ class _Pass:
                     clip.name, os.path.dirname(entry.pattern)
                 )
             )
-        return "" if weakest is None else "; least sure {0} frames in".format(weakest.number - clip.left_offset)
+        if weakest is None:
+            return ""
+        return "; least sure {0} frames into the clip".format(weakest.number - clip.left_offset)
 
     def _plates(self, clip: Clip, first: int, count: int, folder: str) -> Tuple[List[str], str]:
         """(paths of the plate frames, their OCIO space): the source itself where allowed, else a render."""
@@ -347,7 +357,7 @@ class _Pass:
         moved = [str(state[3]) for uid, state in before.items() if after.get(uid) != state]
         if moved:
             raise PassError(
-                "Colouring '{0}' moved other clips ({1}): undo it in Resolve and report it.".format(
+                "While '{0}' was coloured, other clips were moved or removed ({1}): look at the timeline.".format(
                     clip.name, ", ".join(moved)
                 )
             )

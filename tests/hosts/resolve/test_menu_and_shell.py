@@ -59,7 +59,7 @@ def test_the_window_from_start_to_end(world: World, footage: Footage, tmp_path: 
     progress: list[str] = []
     dispatcher.on_step = lambda window: progress.append(window.GetItems()["Stage"].Text)
     assert menu.run(names(world, dispatcher), Painter(), console()) == 0
-    assert shown == ["shot2: done - coloured, take 2; least sure 0 frames in"]
+    assert shown == ["shot2: done - coloured, take 2; least sure 0 frames into the clip"]
     assert any("Rendering the plate of 'shot2'" in text for text in progress)
     assert not any(window.visible for window in dispatcher.windows)
     kept = json.loads((tmp_path / "home" / "resolve.json").read_text())

@@ -246,6 +246,63 @@ def test_on_a_new_track(world: World, footage: Footage, tmp_path: Path) -> None:
     assert len(tracks[1].items) == 3
 
 
+@pytest.mark.parametrize("placement", ["take", "track"])
+def test_the_editor_opens_another_timeline_meanwhile(
+    world: World, footage: Footage, tmp_path: Path, placement: str
+) -> None:
+    reel = world.current
+    other = world.add_timeline("Reel 2")
+    world.add_clip(other, world.root.media[0], 90000, 8, track=2)
+    world.current = reel
+
+    class Elsewhere(Painter):
+        def colour(self, *arguments: Any) -> list[Any]:
+            world.current = other
+            return super().colour(*arguments)
+
+    summary, _ = run(world, settings_for(footage, tmp_path, placement=placement), Elsewhere())
+    assert states(summary) == {"shot2": "done"}
+    assert [len(track.items) for track in other.tracks] == [0, 1]
+    seen = world.visible(world.timelines[0], 86408)
+    assert seen is not None
+    assert seen[1].startswith(str(tmp_path)), "the colour is on the timeline it was made for"
+
+
+def test_a_track_that_stays_empty_is_taken_away(world: World, footage: Footage, tmp_path: Path) -> None:
+    before = world.snapshot()
+
+    class Deaf(Painter):
+        def colour(self, *arguments: Any) -> list[Any]:
+            world.quirks.silent = {"MediaPool.AppendToTimeline"}  # from now on
+            return super().colour(*arguments)
+
+    summary, _ = run(world, settings_for(footage, tmp_path, placement="track"), Deaf())
+    assert "did not put the coloured clip" in summary.outcomes[0].message
+    assert world.snapshot() == before
+
+
+def test_a_full_disk_is_one_clips_failure(world: World, footage: Footage, tmp_path: Path) -> None:
+    class Full(Painter):
+        def colour(self, work: Any, *arguments: Any) -> list[Any]:
+            if work.name == "shot2":
+                raise OSError(28, "No space left on device", str(tmp_path / "x.exr"))
+            return super().colour(work, *arguments)
+
+    summary, _ = run(world, settings_for(footage, tmp_path, select="track"), Full())
+    assert states(summary) == {"shot1": "done", "shot2": "failed", "shot3": "done"}
+    assert "x.exr cannot be read or written (No space left on device)" in summary.outcomes[1].message
+
+
+@pytest.mark.parametrize("place", ["Größe 日本", "take [1]", "$HOME #2", "it's & more; (v2)"])
+def test_paths_and_names_of_any_kind(world: World, footage: Footage, tmp_path: Path, place: str) -> None:
+    items(world)[1].name = 'Shot 2/β: [%04d] $x "q".mov'
+    output = tmp_path / place
+    summary, _ = run(world, settings_for(footage, output))
+    assert set(states(summary).values()) == {"done"}
+    summary, _ = run(world, settings_for(footage, output))
+    assert set(states(summary).values()) == {"unchanged"}
+
+
 def test_a_busy_coloured_track_is_not_overlapped(world: World, footage: Footage, tmp_path: Path) -> None:
     world.add_clip(world.timelines[0], world.root.media[0], 86404, 20, track=2)
     world.timelines[0].tracks[1].name = "ColorMNet"
