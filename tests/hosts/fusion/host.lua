@@ -317,7 +317,12 @@ local world = {
 		createdir = function(path) return call("createdir", path)[1] == "ok" end,
 		fileexists = function(path) return call("fileexists", path)[1] == "ok" end,
 	}),
-	io = { open = io.open }, os = { rename = os.rename, remove = os.remove, time = os.time, getenv = os.getenv },
+	io = { open = io.open }, os = {
+		rename = os.rename,
+		remove = os.remove,
+		time = function() return os.time() + tonumber(quirks.later or 0) end,
+		getenv = os.getenv,
+	},
 	string = string, table = table, math = math, bit = require("bit"), pairs = pairs, ipairs = ipairs, pcall = pcall,
 	error = error, tostring = tostring, tonumber = tonumber, type = type,
 }

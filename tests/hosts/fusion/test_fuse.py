@@ -250,6 +250,17 @@ def test_another_exemplar_makes_other_frames(
     assert len(list((tmp_path / "cache" / "sh010").iterdir())) == 4, "what was coloured before is kept"
 
 
+def test_an_exemplar_painted_over_is_noticed_though_its_size_is_the_same(
+    host: FusionHost, worker: FolderWorker, exemplar: Path
+) -> None:
+    host.set(Live=1)
+    host.render(0)
+    exemplar.write_bytes(exemplar.read_bytes()[::-1])
+    host.quirk("later", 4)  # seconds
+    host.render(0)
+    assert [asked["request"] for asked in worker.requests].count("colour") == 2
+
+
 def test_frames_outside_the_shot(host: FusionHost, worker: FolderWorker) -> None:
     host.set(Live=1, WholeComp=0, First=2, Last=5)
     assert "outside the shot (2 to 5)" in host.render(6).message
