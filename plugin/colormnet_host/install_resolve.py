@@ -54,8 +54,10 @@ def places_for(platform: str, home: str, environment: Dict[str, str]) -> Places:
         script_roots = (scripts, join(root, "Fusion", "Scripts"), join(shared, "Fusion", "Scripts"))
         fuse_roots = (fuses, join(root, "Fusion", "Fuses"), join(shared, "Fusion", "Fuses"))
     else:
-        data = environment.get("XDG_DATA_HOME") or join(home, ".local", "share")
-        root = join(data, "DaVinciResolve")
+        root = join(home, ".local", "share", "DaVinciResolve")
+        moved = join(environment.get("XDG_DATA_HOME") or "", "DaVinciResolve")
+        if os.path.isabs(moved) and os.path.isdir(moved):
+            root = moved  # Resolve made it itself; nothing says that it always follows the variable
         scripts = join(root, "Fusion", "Scripts")
         fuses = join(root, "Fusion", "Fuses")
         script_roots = (scripts, join(root, "Support", "Fusion", "Scripts"), "/opt/resolve/Fusion/Scripts")
@@ -180,10 +182,12 @@ class Installer:
             os.path.join(self.places.scripts, SCRIPT): script_text(self.root, python).encode("utf-8"),
             os.path.join(self.places.fuses, FUSE): fuse,
         }
-        stubborn = self._set_duplicates_aside(list(wanted))
-        for path, content in sorted(wanted.items()):
-            self._put(path, content)
-        self._save()
+        try:
+            stubborn = self._set_duplicates_aside(list(wanted))
+            for path, content in sorted(wanted.items()):
+                self._put(path, content)
+        finally:
+            self._save()  # also where it stops half-way: what was set aside must come back
         if not python:
             print("note: the engine is not set up yet: run 'install.py setup' before the first pass.")
         print("In Resolve: Workspace > Scripts > ColorMNet Colorize (restart Resolve once for the Fuse).")
@@ -239,6 +243,8 @@ class Installer:
                 if not self.dry:
                     os.makedirs(os.path.dirname(path), exist_ok=True)
                     shutil.move(kept, path)
+            elif os.path.isfile(kept):
+                print("not brought back, something else is at {0}: {1}".format(path, kept))
         if not self.dry:
             os.unlink(self.receipt_path)
             for folder in reversed(self.receipt[CREATED]):

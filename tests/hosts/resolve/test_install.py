@@ -101,6 +101,43 @@ def test_stale_duplicates_are_set_aside_and_come_back(tmp_path: Path, capsys: py
     assert everything(tmp_path) == before
 
 
+def test_what_cannot_come_back_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stale = tmp_path / FOLDERS["linux"][0] / "old" / "ColorMNet Colorize.py"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("an older one")
+    install(tmp_path)
+    stale.write_text("the editor's own since")
+    assert install(tmp_path, "--undo") == 0
+    assert stale.read_text() == "the editor's own since"
+    kept = [path for path in tmp_path.rglob("*") if path.parent.name == "colormnet-kept"]
+    assert [path.read_text() for path in kept] == ["an older one"]
+    assert f"not brought back, something else is at {stale}: {kept[0]}" in capsys.readouterr().out
+
+
+def test_stopped_half_way_it_can_be_undone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stale = tmp_path / FOLDERS["linux"][0] / "old" / "ColorMNet Colorize.py"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("an older one")
+    in_the_way = tmp_path / FOLDERS["linux"][1]
+    in_the_way.write_text("a file where the folder of the Fuses belongs")
+    assert install(tmp_path) == 2
+    assert "cannot be written" in capsys.readouterr().out
+    assert not stale.exists()
+    assert install(tmp_path, "--undo") == 0
+    assert stale.read_text() == "an older one"
+    assert in_the_way.read_text() == "a file where the folder of the Fuses belongs"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["ColorMNet Colorize.py", "Fuses"]
+
+
+def test_a_data_folder_elsewhere_counts_where_resolve_has_made_one(tmp_path: Path) -> None:
+    elsewhere = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    usual = str(tmp_path / ".local" / "share" / "DaVinciResolve")
+    assert install_resolve.places_for("linux", str(tmp_path), elsewhere).root == usual
+    (tmp_path / "data" / "DaVinciResolve").mkdir(parents=True)
+    found = install_resolve.places_for("linux", str(tmp_path), elsewhere)
+    assert found.root == str(tmp_path / "data" / "DaVinciResolve")
+
+
 def test_a_file_changed_since_stays(tmp_path: Path) -> None:
     install(tmp_path)
     fuse = tmp_path / FOLDERS["linux"][1] / "ColorMNet.fuse"
