@@ -45,21 +45,20 @@ class Model:
         default_working_size: int | None = None,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        fingerprint: str | None = None,
     ) -> None:
         self.name = name
         self.device = device if device is not None else torch.device("cpu")
         self.dtype = dtype
         self.network = network.to(self.device, dtype).eval().requires_grad_(False)
+        self._fingerprint = fingerprint
         self.default_memory = default_memory if default_memory is not None else MemorySettings()
         self.default_working_size = default_working_size or _WORKING_SIZES["released"]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex hash of architecture and weights, in the loaded precision."""
-        config = getattr(self.network, "config", None)
-        settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
-        description = json.dumps([type(self.network).__name__, settings], sort_keys=True)
-        return checkpoint.fingerprint_of(self.network, description)
+        """Hex hash of architecture, precision and the weights as they were loaded."""
+        return self._fingerprint or _fingerprint(self.network, self.dtype)
 
     @property
     def weight_bytes(self) -> int:
@@ -125,7 +124,16 @@ def load_model(
     if "memory" in stored.header:
         memory = MemorySettings.from_dict(json.loads(stored.header["memory"]))
     size = int(stored.header.get("working_size", _WORKING_SIZES[name]))
-    return Model(name, network, memory, size, where, dtype)
+    fingerprint = _fingerprint(network, dtype)  # before anything is computed from the weights: equal on every machine
+    network.eval().settle()
+    return Model(name, network, memory, size, where, dtype, fingerprint)
+
+
+def _fingerprint(network: ColorNetwork, dtype: torch.dtype) -> str:
+    config = getattr(network, "config", None)
+    settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    description = json.dumps([type(network).__name__, settings, str(dtype)], sort_keys=True)
+    return checkpoint.fingerprint_of(network, description)
 
 
 def _read(name: str, weights: str | os.PathLike[str] | Mapping[str, Tensor] | None) -> tuple[checkpoint.Weights, str]:

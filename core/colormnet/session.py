@@ -261,27 +261,42 @@ class Colorizer:
         self._hidden = decoded.hidden if update else hidden
         self._confidence = self._sureness(decoded, readout.similarity, light)
         if memorising:
-            self._memorise(keys, light, decoded.chroma, hidden, deep=not opening, permanent=False)
+            self._memorise(keys, light, decoded.chroma, hidden, deep=not opening, permanent=False, local=local)
         elif self.settings.local_reference == "previous" and not last:
-            self._refer(keys, light, decoded.chroma, None)
+            self._refer(keys, light, decoded.chroma, None, self._reference, local)
         return decoded.chroma
 
     def _memorise(
-        self, keys: Keys, light: Tensor, colour: Tensor, hidden: Tensor | None, deep: bool, permanent: bool
+        self,
+        keys: Keys,
+        light: Tensor,
+        colour: Tensor,
+        hidden: Tensor | None,
+        deep: bool,
+        permanent: bool,
+        local: tuple[Tensor, ...] | None = None,
     ) -> None:
         values = self.model.network.encode_value(keys, light, colour, hidden, deep)
         self._bank.memorise(keys, values.value, permanent, self._evicting())
         self._hidden = values.hidden if deep else hidden
         self._last_memorised = self.frame_index
-        self._refer(keys, light, colour, values, afresh=permanent)
+        # Nothing before an exemplar counts any more.
+        self._refer(keys, light, colour, values, None if permanent else self._reference, local)
 
-    def _refer(self, keys: Keys, light: Tensor, colour: Tensor, values: Values | None, afresh: bool = False) -> None:
-        """Make this frame the one that local attention reads; ``afresh``: nothing before it counts any more."""
+    def _refer(
+        self,
+        keys: Keys,
+        light: Tensor,
+        colour: Tensor,
+        values: Values | None,
+        earlier: tuple[Tensor, ...] | None,
+        local: tuple[Tensor, ...] | None,
+    ) -> None:
+        """Make this frame the one that local attention reads."""
         network = self.model.network
         if values is None and network.reference_needs_value:
             values = network.encode_value(keys, light, colour, self._hidden, deep=False)
-        earlier = None if afresh else self._reference
-        self._reference = network.reference(keys, light, colour, values, earlier)
+        self._reference = network.reference(keys, light, colour, values, earlier, local)
 
     def _sureness(self, decoded: Decoded, similarity: Tensor, light: Tensor) -> Tensor:
         """(1, 1, H, W) of the padded frame."""

@@ -53,6 +53,9 @@ class ColorNetwork(nn.Module, ABC):
     value_channels: int
     reference_needs_value: bool  # whether `reference` reads `values` (then every reference frame is value-encoded)
 
+    def settle(self) -> None:
+        """Called once the weights are loaded and will not change any more: rearrange them for speed where it helps."""
+
     @abstractmethod
     def encode_key(self, luminance: Tensor) -> Keys:
         """Features of a frame. ``luminance``: (B, 1, H, W)."""
@@ -73,10 +76,12 @@ class ColorNetwork(nn.Module, ABC):
         chroma: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None = None,
+        local: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
         """What local attention keeps of a coloured frame (tensors private to the network).
 
-        ``earlier`` is what it kept before; None where the frame starts afresh (an exemplar, or the first frame).
+        ``earlier`` is what it kept before and ``local`` what `read_locally` answered for this frame; both None where the
+        frame starts afresh (an exemplar, or the first frame).
         """
 
     @abstractmethod

@@ -9,7 +9,8 @@ anisotropic L2 similarity, local attention on an adjacent frame, a decoder. What
 - local attention looks at the *previous* frame in a window around each token's motion (DIS optical flow of the
   luminance), so that a small window is enough;
 - the same motion carries chroma at full working resolution, from the previous frame and from an *anchor*: the newest
-  exemplar in the shot (else the first frame), which no chain of frames has worn;
+  exemplar in the shot (else the first frame), which no chain of frames has worn. The motion to the anchor is what the
+  chain of frames adds up to, searched again around it at every frame; where the two disagree, it is in *doubt*;
 - the output is what is carried, corrected where a learned gate opens towards a mix of the memory read, a guess from the
   content alone and a residual. The gate can close fully, so that nothing creeps in over a long shot. A learned
   confidence goes with it. There is no hidden state.
@@ -22,10 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from colormnet.network.folding import fold_norms
 from colormnet.network.interface import ColorNetwork, Decoded, Keys, Readout, Values
 from colormnet.network.motion import backward_flow, warp
 
 _BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0 at strides 2, 4, 8, 16, 32
+_DOUBT = 8.0  # pixels between the anchor's chained and searched motion from which on doubt is full
 _CHROMA_PATCH = 4  # a stride-16 token carries a 4x4 patch of stride-4 chroma
 
 
@@ -46,9 +49,9 @@ class LiteConfig:
     width16: int = 96
     width8: int = 64
     width4: int = 48
-    width2: int = 24
-    match: int = 32
-    window: int = 7
+    width2: int = 16
+    match: int = 16
+    window: int = 5
 
 
 class Residual(nn.Module):
@@ -185,24 +188,30 @@ class Lite(ColorNetwork):
         self.in16 = nn.Conv2d(config.width16 + self.value_channels + 2, config.width16, 3, padding=1)
         self.res16 = Residual(config.width16)
         self.up16 = nn.Conv2d(config.width16, config.width8, 1)
-        self.in8 = nn.Conv2d(2 * config.width8 + 2 + 4 + 8 + 4, config.width8, 3, padding=1)
+        self.in8 = nn.Conv2d(2 * config.width8 + 2 + 4 + 8 + 5, config.width8, 3, padding=1)
         self.res8 = Residual(config.width8)
         self.up8 = nn.Conv2d(config.width8, config.width4, 1)
-        self.in4 = nn.Conv2d(2 * config.width4 + 2 + 4 + 3, config.width4, 3, padding=1)
+        self.in4 = nn.Conv2d(2 * config.width4 + 2 + 4 + 4, config.width4, 3, padding=1)
         self.res4 = Residual(config.width4)
         self.guess = nn.Conv2d(config.width4, 2, 3, padding=1)
         self.certainty = nn.Conv2d(config.width4, 1, 3, padding=1)
         self.up4 = nn.Conv2d(config.width4, config.width2, 1)
-        self.in2 = nn.Conv2d(config.width2 + c2 + 28 + 2 + 2, config.width2, 3, padding=1)
+        self.in2 = nn.Conv2d(config.width2 + c2 + 32 + 2 + 2, config.width2, 3, padding=1)
         self.res2 = Residual(config.width2)
         # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess.
         self.out = nn.Conv2d(config.width2, 4 * 5, 3, padding=1)
         self.trust = nn.Parameter(torch.tensor(60.0))
+        self.caution = nn.Parameter(torch.tensor(4.0))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)
         with torch.no_grad():
             assert self.out.bias is not None
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 1.0, -2.8, 1.0]).repeat_interleave(4))
+            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.5, -2.5, 1.0]).repeat_interleave(4))
+
+    def settle(self) -> None:
+        """Fold the backbone's norms; keep channels last, which the processor's kernels like better."""
+        fold_norms(self.backbone)
+        self.to(memory_format=torch.channels_last)
 
     def first_stages(self, count: int) -> list[nn.Module]:
         """The backbone's stem and first ``count`` stages (0: nothing), for training to leave alone."""
@@ -241,27 +250,35 @@ class Lite(ColorNetwork):
         chroma: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None = None,
+        local: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
-        """Matching features at stride 8, luminance and chroma of the frame; luminance and chroma of the anchor."""
-        anchor = (luminance, chroma) if earlier is None else earlier[3:]
-        return keys.maps[4], luminance, chroma, *anchor
+        """Matching features at stride 8, luminance and chroma of the frame; the anchor's, and the motion to it."""
+        # In one layout whatever the kernels made: a snapshot knows no other, and going on from it gives the same bits.
+        frame = tuple(plane.contiguous() for plane in (keys.maps[4], luminance, chroma))
+        if earlier is None or local is None:
+            return *frame, *frame[1:], torch.zeros_like(frame[2])
+        return *frame, *earlier[3:5], local[4].contiguous()
 
     def read_locally(self, keys: Keys, luminance: Tensor, reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Local attention around the motion, and the chroma that motion carries.
 
         Returns:
             Chroma read at stride 8 (B, 8, H/8, W/8, folded 2x2) and the largest weight (B, 1, H/8, W/8); the chroma
-            carried from the previous frame and from the anchor (B, 4, H, W), and by how much the luminance carried
-            along misses the frame's own (B, 2, H, W).
+            carried from the previous frame and from the anchor (B, 4, H, W); by how much the luminance carried along
+            misses the frame's own, and the doubt about the motion to the anchor (B, 3, H, W); that motion (B, 2, H, W).
         """
-        past, light, chroma, anchor_light, anchor_chroma = reference
+        past, light, chroma, anchor_light, anchor_chroma, anchor_flow = reference
         flow = backward_flow(luminance, light)
-        seen = warp(torch.cat((chroma, light), 1), flow)
-        anchored = warp(torch.cat((anchor_chroma, anchor_light), 1), backward_flow(luminance, anchor_light))
+        seen = warp(torch.cat((chroma, light, anchor_flow), 1), flow)
+        chained = flow + seen[:, 3:]
+        anchor_flow = backward_flow(luminance, anchor_light, chained)
+        anchored = warp(torch.cat((anchor_chroma, anchor_light), 1), anchor_flow)
+        doubt = (anchor_flow - chained).norm(dim=1, keepdim=True).clamp(max=_DOUBT) / _DOUBT
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)
         carried = torch.cat((seen[:, :2], anchored[:, :2]), 1)
-        return read8, sure8, carried, torch.cat((seen[:, 2:], anchored[:, 2:]), 1) - luminance
+        missed = torch.cat((seen[:, 2:3] - luminance, anchored[:, 2:] - luminance, doubt), 1)
+        return read8, sure8, carried, missed, anchor_flow
 
     def decode(
         self,
@@ -289,9 +306,9 @@ class Lite(ColorNetwork):
         if local is None:
             batch, _, height, width = luminance.shape
             read8, sure8 = p8.new_zeros(batch, 8, *_size(p8)), p8.new_zeros(batch, 1, *_size(p8))
-            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 2, height, width)
+            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 3, height, width)
         else:
-            read8, sure8, carried, missed = local
+            read8, sure8, carried, missed = local[:4]
         present = torch.full_like(sure8, 0.0 if local is None else 1.0)
         memory4 = F.pixel_shuffle(readout.value[:, : 2 * _CHROMA_PATCH**2], _CHROMA_PATCH)
         match = torch.cat((readout.similarity.exp(), readout.similarity / 8), 1)
@@ -308,12 +325,14 @@ class Lite(ColorNetwork):
         fine = F.pixel_unshuffle(torch.cat((luminance, carried, missed), 1), 2)
         d2 = self.res2(F.relu(self.in2(torch.cat((_double(self.up4(d4)), f2, fine, memory2, guess2), 1))))
         out = F.pixel_shuffle(self.out(d2), 2)
-        remembered = _double(guess2) + out[:, 4:].sigmoid() * (_double(memory2) - _double(guess2)) + 0.25 * out[:, :2]
+        guess = _double(guess2)
+        remembered = guess + out[:, 4:].sigmoid() * (_double(memory2) - guess) + 0.25 * out[:, :2]
         if local is None:
             return remembered, self.certainty(d4), (memory4, guess4, read8)
-        # Where the anchor's luminance fits worse than the previous frame's, its colour is another thing's.
-        worse = F.avg_pool2d(missed4[:, 1:] - missed4[:, :1], 3, 1, 1)
-        fit = F.interpolate(worse, scale_factor=4.0, mode="bilinear", align_corners=False)
-        kept = carried[:, :2] + (out[:, 2:3] - self.trust * fit).sigmoid() * (carried[:, 2:] - carried[:, :2])
+        # Where the anchor's luminance fits worse than the previous frame's, or the motion to it is in doubt, its colour
+        # is another thing's.
+        worse = self.trust * (missed4[:, 1:2] - missed4[:, :1]) + self.caution * missed4[:, 2:]
+        against = F.interpolate(F.avg_pool2d(worse, 3, 1, 1), scale_factor=4.0, mode="bilinear", align_corners=False)
+        kept = carried[:, :2] + (out[:, 2:3] - against).sigmoid() * (carried[:, 2:] - carried[:, :2])
         chroma = kept + F.hardsigmoid(out[:, 3:4]) * (remembered - kept)
         return chroma, self.certainty(d4), (memory4, guess4, read8)

@@ -58,7 +58,9 @@ def unroll(
         values = network.encode_value(keys[1], luminance[:, 1], worn, values.hidden, deep=True)
         hidden = values.hidden
         bank.append((keys[1], values.value))
-        reference = _detached(network.reference(keys[1], luminance[:, 1], worn, values, reference))
+        with torch.no_grad():
+            local = network.read_locally(keys[1], luminance[:, 1], reference)
+        reference = _detached(network.reference(keys[1], luminance[:, 1], worn, values, reference, local))
     predictions = []
     for t in range(1 if foreign else 2, count):
         local = None if reference is None else network.read_locally(keys[t], luminance[:, t], reference)
@@ -81,7 +83,7 @@ def unroll(
             if propagation == "recurrent":
                 del bank[1:]
             bank.append((keys[t], values_t.value))
-        reference = _detached(network.reference(keys[t], luminance[:, t], carried_on, values_t, reference))
+        reference = _detached(network.reference(keys[t], luminance[:, t], carried_on, values_t, reference, local))
     return predictions
 
 
