@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from resolve_standin import ItemData, Resolve, World, read_rgb, timecode
+from resolve_standin import ItemData, MediaPool, Resolve, World, read_rgb, timecode
 from resolve_support import Footage, Painter, Recorder, run, settings_for, states, tint
 
 from colormnet_host import weights
@@ -325,6 +325,16 @@ def test_clips_selected_in_the_media_pool(world: World, footage: Footage, tmp_pa
     world.selected_media = [world.root.media[2].uid]
     summary, _ = run(world, settings_for(footage, tmp_path, select="selected"))
     assert states(summary) == {"shot3": "done"}
+
+
+def test_nothing_selected_and_no_way_to_tell(
+    world: World, footage: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PassError, match="does not tell scripts what is selected on the timeline"):
+        run(world, settings_for(footage, tmp_path, select="selected"))
+    monkeypatch.setattr(MediaPool, "GetSelectedClips", None)  # as an older Resolve reads a name it does not have
+    with pytest.raises(PassError, match="marker colour and choose that"):
+        run(world, settings_for(footage, tmp_path, select="selected"))
 
 
 def test_several_exemplars_by_markers(world: World, footage: Footage, tmp_path: Path) -> None:
