@@ -123,7 +123,7 @@ def chosen_items(
         pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
         if not offers(pool, "GetSelectedClips"):
             raise PassError(
-                "This DaVinci Resolve does not tell scripts what is selected: give the clips a marker colour and choose "
+                "This Resolve does not tell scripts what is selected: give the clips a marker colour and choose "
                 "that, or update DaVinci Resolve."
             )
         selected = _media_ids(pool.GetSelectedClips())
