@@ -51,10 +51,14 @@ def add(node: "nuke.Group") -> None:
 
 def apply_flags(node: "nuke.Group") -> None:
     """Looks that a saved script loses: buttons in a row, the record hidden. Done again whenever a script is opened."""
-    for name in ("cancel", "clear_cache", "reload", "free_gpu"):
-        node[name].clearFlag(nuke.STARTLINE)
-    for name in RECORD:
-        node[name].setFlag(nuke.INVISIBLE)
+    for name in ("cancel", "clear_cache", "reload", "free_gpu", *RECORD):
+        knob = node.knob(name)
+        if knob is None:
+            continue  # the script is of another version
+        if name in RECORD:
+            knob.setFlag(nuke.INVISIBLE)
+        else:
+            knob.clearFlag(nuke.STARTLINE)
     show_relevant(node)
 
 

@@ -200,3 +200,51 @@ def test_everything_is_said_where_the_plugin_is_missing(scene: Callable[..., Any
     assert all("not installed here" in text for text in host.messages)
     image = host.picture(node, 1004, "main")
     assert not np.array_equal(image.channels["rgba.red"], image.channels["rgba.blue"])
+
+
+def test_clearing_a_copys_cache_leaves_the_originals(scene: Callable[..., Any]) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    colorize(s)
+    for each in s.nuke.allNodes():
+        each.setSelected(each is node)
+    s.nuke.nodeCopy("%clipboard%")
+    copy = s.nuke.nodePaste("%clipboard%")
+    copy.setInput(0, node.input(0))
+    copy["clear_cache"].execute()
+    assert "ColorMNet1 too and stays" in copy["status"].value()
+    assert copy["node_id"].value() != node["node_id"].value()
+    assert not coloured(s, copy, 1002)
+    assert coloured(s, node, 1002)
+    assert colorize(s).reused == 6
+
+
+def test_a_lost_identity_never_reaches_another_folder(scene: Callable[..., Any], tmp_path: Path) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    foreign = tmp_path / "colormnet" / "results" / "of somebody.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("keep")
+    for wrong in ("", "..", "a/b"):
+        node["node_id"].setValue(wrong)
+        s.host.answer(True)
+        node["clear_cache"].execute()
+        assert "lost its identity" in node["error_text"].value()
+    assert foreign.read_text() == "keep"
+
+
+def test_a_script_with_an_error_above_the_node_opens(
+    scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = scene()
+    s.build()
+    colorize(s)
+    s.nuke.scriptSaveAs(str(s.script), 1)
+    import colormnet_nuke.results as results
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the tree above has an error")
+
+    monkeypatch.setattr(results, "attach", broken)
+    s.nuke.scriptOpen(str(s.script))
+    assert coloured(s, s.node(), 1002)
