@@ -87,6 +87,10 @@ def test_finished_frames_are_read_by_number(host: FusionHost, tmp_path: Path) ->
     for number in (2, 0, 1):
         shown = host.render(number).pixels
         np.testing.assert_array_equal(shown, np.dstack([expected(number)[..., :3], plate(number)[..., 3]]))  # type: ignore[index]
+    (tmp_path / "done_1001.exr").rename(tmp_path / "100% done_1001.exr")
+    host.set(Frames=tmp_path / "100% done_%04d.exr")
+    assert host.render(0).kind == "image"
+    host.set(Frames=tmp_path / "done_%04d.exr")
     missing = host.render(3)
     assert missing.kind == "failed"
     assert "done_1004.exr is not there" in missing.message
