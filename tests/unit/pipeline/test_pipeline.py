@@ -395,3 +395,24 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
         assert one.frames == other.frames == list(range(1, 9))
         for number in one.frames:
             np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
+
+
+def test_another_kind_of_file_holds_the_plates_space_and_says_so_or_is_converted(job, tmp_path):
+    """A linear plate written to PNG as it is looks dark; the note says so, and --output-space mends it."""
+    told, quiet = Stopper(), Stopper()
+    as_it_is = replace(job, frames="1001", output=str(tmp_path / "plain" / "shot.####.png"), pixel_type="uint16")
+    run(as_it_is, told)
+    note = next(note for note in told.notes if "--output-space" in note)
+    assert "sRGB" in note
+    assert "Linear Rec.709" in note
+    run(replace(as_it_is, output=str(tmp_path / "seen" / "shot.####.png"), output_space="sRGB"), quiet)
+    assert not any("--output-space" in note for note in quiet.notes)
+    linear, _ = read(tmp_path / "plain" / "shot.1001.png")
+    seen, _ = read(tmp_path / "seen" / "shot.1001.png")
+    decoded = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    inside = (linear > 0.0) & (linear < 1.0)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(decoded[inside], linear[inside], atol=4e-5)
+    with pytest.raises(InputError, match="same kind of file"):
+        run(replace(job, output=str(tmp_path / "x" / "shot.####.exr"), output_space="sRGB"))
+    assert not (tmp_path / "x").exists()
