@@ -86,6 +86,28 @@ def test_a_repeated_pass_skips_what_is_unchanged(world: World, footage: Footage,
     assert world.calls.count("Project.AddRenderJob") == 1
 
 
+def test_a_frame_rendered_again_or_another_input_space_is_a_change(
+    world: World, footage: Footage, tmp_path: Path
+) -> None:
+    run(world, settings_for(footage, tmp_path))
+    middle = footage.grey[1][9]
+    stat = middle.stat()
+    try:
+        os.utime(middle, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "done"}
+        outside = footage.grey[1][20]  # not of the clip, nor of its handles
+        os.utime(outside, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "unchanged"}
+        items(world)[1].takes[0].media.properties["Input Color Space"] = "ACEScct"
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "done"}
+    finally:
+        os.utime(middle, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert world.calls.count("Project.AddRenderJob") == 3
+
+
 def test_new_weights_make_another_take(world: World, footage: Footage, tmp_path: Path) -> None:
     painter = Painter()
     run(world, settings_for(footage, tmp_path), painter)
