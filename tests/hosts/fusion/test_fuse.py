@@ -271,6 +271,13 @@ def test_frames_outside_the_shot(host: FusionHost, worker: FolderWorker) -> None
     assert worker.requests == []
 
 
+@pytest.mark.parametrize("shot", ["", "..", "a/b", "sh 010"])
+def test_a_shot_name_that_is_no_folder_of_its_own(host: FusionHost, worker: FolderWorker, shot: str) -> None:
+    host.set(Live=1, Shot=shot)
+    assert "a shot name of letters" in host.render(0).message
+    assert worker.requests == []
+
+
 def test_a_missing_exemplar(host: FusionHost, worker: FolderWorker) -> None:
     host.set(Live=1, Exemplars="/nowhere/ref.png")
     assert "/nowhere/ref.png cannot be read" in host.render(0).message
