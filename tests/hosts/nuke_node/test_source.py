@@ -67,7 +67,7 @@ folder = tempfile.mkdtemp()
 results = cache.Results(folder, "key")
 results.make(["main"])
 open(results.path("main", 7), "wb").close()
-results.add("main", 7, cache.FrameRecord("c", "g", 0.5, 0.25))
+results.add("main", 7, cache.FrameRecord("c", "g", 0.5, 0.25), None)
 assert results.frames("main") == {7: cache.FrameRecord("c", "g", 0.5, 0.25)}
 results.save({"complete": True})
 assert results.record() == {"complete": True}
