@@ -177,7 +177,8 @@ def submit(
     refuse_clashes(found)
     settings = FarmSettings(command, gpus, notice, queue, priority, at_once, retries, user)
     manager = MANAGERS[to.value]
-    folders = [job_folder.absolute() / shot.name if shots is not None else job_folder.absolute() for shot in found]
+    base = Path(os.path.abspath(job_folder))
+    folders = [base / shot.name if shots is not None else base for shot in found]
     problems: list[str] = []
     for shot, folder in zip(found, folders, strict=True):
         if overwrite:
@@ -363,12 +364,17 @@ def compare(
     beyond: Annotated[str, typer.Option("--beyond", help="Model these numbers of tasks at once.")] = "4,8,16",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads per task.")] = 1,
     work: Annotated[Path | None, typer.Option("--work", help="Keep the frames in this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="OUT", help="Also write the table to this Markdown file.")
+    ] = None,
 ) -> None:
     """Measure what the modes cost and how far *parallel* is from *shot*, on real clips; prints a Markdown table.
 
     Each clip is made grey and coloured from its own first frame, in every mode, by real tasks.
     """
     from colormnet.farm.compare import Setting, compare_modes, table
+    from colormnet.farm.files import write_text
+    from colormnet.media.atomic import prepare_folder
 
     def numbers(text: str) -> tuple[int, ...]:
         try:
@@ -387,8 +393,14 @@ def compare(
         workers=numbers(workers),
         threads=threads,
     )
+    modelled = numbers(beyond)
+    if output is not None:
+        prepare_folder(output.absolute().parent, output.name)  # found out before the measuring, not after it
     results = compare_modes(plates, setting, work, lambda text: typer.echo(text, err=True))
-    typer.echo(table(results, setting, numbers(beyond)))
+    text = table(results, setting, modelled)
+    typer.echo(text)
+    if output is not None:
+        write_text(output, text + "\n")
 
 
 @session_app.command("start")
