@@ -181,9 +181,9 @@ def _buttons() -> Knobs:
         (_button("reload", "Reload"), "Read the cached frames again, e.g. after a farm made them."),
         (_button("free_gpu", "Free GPU"), "Make the worker drop its models; it loads them again when needed."),
         (_button("open_panel", "Exemplars and confidence..."), "A window with exemplars, confidence and a wipe."),
-        (nuke.Text_Knob("status", "status", "not colorized"), ""),
-        (nuke.Text_Knob("about", "version", "ColorMNet for Nuke %s" % __version__), ""),
-        (_button("show_help", "Help"), ""),
+        (nuke.Text_Knob("status", "status", "not colorized"), "What was done last, or what is wrong and what to do."),
+        (nuke.Text_Knob("about", "version", "ColorMNet for Nuke %s" % __version__), "The plugin that made this node."),
+        (_button("show_help", "Help"), "How to use the node, in a few lines."),
     ]
 
 
