@@ -416,3 +416,42 @@ def test_another_kind_of_file_holds_the_plates_space_and_says_so_or_is_converted
     with pytest.raises(InputError, match="same kind of file"):
         run(replace(job, output=str(tmp_path / "x" / "shot.####.exr"), output_space="sRGB"))
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("exemplar", ["display", "cropped"])
+def test_an_exemplar_of_the_plates_format_lies_where_it_belongs_under_overscan(
+    job, tmp_path, out, demo_frames, exemplar
+):
+    """A plate with overscan and a still of its display window, or one with a bounding box, show the same frame."""
+    from colormnet.colour.spaces import ColourSpace
+
+    linear = ColourSpace("scene-linear Rec.709")
+    height, width = demo_frames[0].shape[:2]
+
+    def write(path, pixels, kind, data=(0, 0)):
+        path.parent.mkdir(exist_ok=True)
+        spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], 3, kind)
+        spec.x, spec.y = data
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = 0, 0, width - 24, height - 12
+        file = oiio.ImageOutput.create(str(path))
+        assert file.open(str(path), spec), oiio.geterror()
+        assert file.write_image(np.ascontiguousarray(pixels))
+        file.close()
+
+    for number, frame in enumerate(demo_frames[:2], 1001):
+        light = linear.from_display(frame) @ np.float32([[0.2126], [0.7152], [0.0722]])
+        write(tmp_path / "over" / f"p.{number}.exr", np.repeat(light, 3, axis=-1), "half", (-16, -8))
+    if exemplar == "display":
+        still = tmp_path / "still.png"
+        write(still, demo_frames[0][8 : 8 + height - 12, 16 : 16 + width - 24], "uint16")
+    else:
+        still = tmp_path / "still.exr"
+        write(still, linear.from_display(demo_frames[0][4:-4, 10:-10]), "float", (-6, -4))
+    told = Stopper()
+    spec = ExemplarSpec(str(still), frame=1001)
+    run(replace(job, plate=str(tmp_path / "over" / "p.####.exr"), exemplars=(spec,)), told)
+    assert any("lies on the plate's display window" in note for note in told.notes), told.notes
+    assert not any("does not show" in note or "stretched" in note for note in told.notes), told.notes
+    coloured, _ = read(out / "shot.1001.exr")
+    got = linear.to_display(coloured)[8:-4, 16:-8]
+    assert np.abs(got - demo_frames[0][8:-4, 16:-8]).mean() < 0.02
