@@ -1,6 +1,7 @@
 """What tests of more than one folder share: real frames, and a small network with random weights."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import files
@@ -9,6 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
+# PyTorch rounds sums otherwise with another number of threads. Tests compare pictures of this process with those of
+# others bit for bit, and several of them run at once: one thread each, here and in every process started from here.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

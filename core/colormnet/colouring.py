@@ -5,6 +5,7 @@ and settings give the same pixels everywhere. Nothing here reads or writes files
 the next: one object may serve several threads.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from .errors import InputError
 from .working_size import WorkingSize, working_size
 
 if TYPE_CHECKING:
+    from .media.frames import Window
     from .network.interface import Keys
     from .session import Colorizer
 
@@ -31,6 +33,7 @@ GREY_CHROMA = 1.0 / 110.0  # mean chroma (network units) under which a picture c
 # its grey made by another rule than Lab, stays under 0.10; the frame five further on, where things move, is over.
 SAME_FRAME_CORRELATION = 0.9  # of luminance, over the whole picture
 SAME_FRAME_RESIDUAL = 0.11  # network units, left after a grade, locally averaged, in the worst hundredth of the picture
+SMALLEST_COMPARED = 8  # pixels of the working size, under which a part of a picture shows too little
 FLAT = 0.02  # standard deviation of luminance (network units) under which a picture has no shape to correlate
 SAME_ASPECT = 0.01
 
@@ -138,14 +141,23 @@ class FrameColouring:
             non_finite=non_finite,
         )
 
-    def shows_frame(self, exemplar: PreparedExemplar, frame: PreparedFrame) -> bool:
+    def shows_frame(self, exemplar: PreparedExemplar, frame: PreparedFrame, covered: "Window | None" = None) -> bool:
         """Whether the exemplar is a coloured version of that plate frame, judged by shape and luminance.
 
-        A grade between the two is allowed for (the luminance has to correlate, not to be equal).
+        A grade between the two is allowed for (the luminance has to correlate, not to be equal). ``covered``: the part
+        of the plate's (H, W) that the exemplar reaches, where it is not all; only that is compared.
         """
         if not exemplar.same_aspect:
             return False
-        return luminance_agrees(exemplar.luminance, frame.luminance)
+        one, other = exemplar.luminance, frame.luminance
+        if covered is not None:
+            down, across = self.size.height / self.height, self.size.width / self.width
+            rows = slice(math.ceil(covered.y * down), math.floor((covered.y + covered.height) * down))
+            columns = slice(math.ceil(covered.x * across), math.floor((covered.x + covered.width) * across))
+            one, other = one[rows, columns], other[rows, columns]
+            if min(one.shape) < SMALLEST_COMPARED:
+                return False
+        return luminance_agrees(one, other)
 
     def enlarge(self, chroma: Plane, frame: PreparedFrame) -> Plane:
         """The network's chroma (2, h, w) at the plate's size (2, H, W), following the edges of the full luminance."""

@@ -80,8 +80,8 @@ def run_demo(
         height=truth[0].shape[0],
         model=model,
         per_frame=report.per_frame,
-        grey_psnr=float(np.mean([psnr(grey[index], truth[index]) for index in later])),
-        coloured_psnr=float(np.mean([psnr(coloured[index], truth[index]) for index in later])),
+        grey_psnr=float(np.mean([cv2.PSNR(grey[index], truth[index], 1.0) for index in later])),
+        coloured_psnr=float(np.mean([cv2.PSNR(coloured[index], truth[index], 1.0) for index in later])),
         written=[
             ("coloured frames", folder / "frames"),
             ("grey | result | truth", movie),
@@ -99,12 +99,6 @@ def read_display_frames(path: Path, limit: int | None = None) -> list[Picture]:
         return [_eight_bits(space.to_display(source.read(number).pixels)) for number in numbers]
 
 
-def psnr(picture: Picture, truth: Picture) -> float:
-    """True PSNR in dB of pictures in [0, 1], in double precision; infinite for equal ones."""
-    error = float(np.mean(np.square(picture.astype(np.float64) - truth.astype(np.float64))))
-    return float("inf") if error == 0.0 else -10.0 * float(np.log10(error))
-
-
 def contact_sheet(grey: list[Picture], coloured: list[Picture], truth: list[Picture]) -> Picture:
     """A labelled picture: rows grey, coloured, truth; columns are moments evenly spread over the clip."""
     moments = np.linspace(0, len(truth) - 1, min(SHEET_COLUMNS, len(truth))).round().astype(int)
@@ -120,7 +114,7 @@ def contact_sheet(grey: list[Picture], coloured: list[Picture], truth: list[Pict
             if name == "coloured" and moment == 0:
                 text += " (exemplar)"
             elif name != "truth":
-                text += f"   {psnr(pictures[moment], truth[moment]):.1f} dB"
+                text += f"   {cv2.PSNR(pictures[moment], truth[moment], 1.0):.1f} dB"
             cv2.putText(cell, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (230, 230, 230), 1, cv2.LINE_AA)
             cells.append(cell)
         rows.append(np.hstack(cells))

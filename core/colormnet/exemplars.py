@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .colour.spaces import ColourSpace, default_space
-from .colouring import FrameColouring, PreparedExemplar, PreparedFrame
+from .colouring import FrameColouring, Plane, PreparedExemplar, PreparedFrame
 from .errors import InputError
 from .job import ExemplarSpec
-from .media.frames import FrameSource, PlateFrame, open_source
+from .media.frames import FrameSource, MediaInfo, PlateFrame, Window, open_source
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,30 @@ def read_picture(spec: ExemplarSpec) -> tuple[PlateFrame, FrameSource]:
 
 
 def load_exemplar(
-    spec: ExemplarSpec, colouring: FrameColouring, space_name: str | None, own_frame: PreparedFrame | None
+    spec: ExemplarSpec,
+    colouring: FrameColouring,
+    space_name: str | None,
+    own_frame: PreparedFrame | None,
+    plate: MediaInfo,
 ) -> LoadedExemplar:
     """Read an exemplar and fit it to the shot.
 
-    ``own_frame`` is the plate frame it is declared for, prepared, or None for a picture from elsewhere. Raises
-    InputError as `read_picture` does, and for an unknown colour space.
+    ``own_frame`` is the plate frame it is declared for, prepared, or None for a picture from elsewhere. ``plate``
+    says which window the shot is coloured on: an exemplar of the plate's format (display window) is laid where it
+    belongs, whatever the data windows are; any other is stretched to the whole. Raises InputError as `read_picture`
+    does, and for an unknown colour space.
     """
     picture, source = read_picture(spec)
     space = ColourSpace(space_name or default_space(**vars(source.info.hint)))
-    prepared = colouring.prepare_exemplar(picture.pixels, space)
     notes: list[str] = []
+    pixels, covered = picture.pixels, _window_on_plate(source.info, plate)
+    if covered is not None:
+        pixels = _laid_on(plate.data, pixels, covered)
+        notes.append(
+            f"Exemplar {spec} lies on the plate's display window {plate.display.width}x{plate.display.height}; where "
+            "it does not reach, the colours at its edge go on."
+        )
+    prepared = colouring.prepare_exemplar(pixels, space)
     if prepared.resized:
         how = "same shape" if prepared.same_aspect else "another shape, so its content is stretched"
         notes.append(
@@ -76,7 +91,7 @@ def load_exemplar(
         notes.append(f"Exemplar {spec} has {prepared.non_finite} pixels that are NaN or infinite; they count as black.")
     carried_by = None
     if own_frame is not None:
-        if colouring.shows_frame(prepared, own_frame):
+        if colouring.shows_frame(prepared, own_frame, covered and _inside(covered, plate.data)):
             carried_by = spec.frame
         else:
             why = "the contents differ" if prepared.same_aspect else "the shapes differ"
@@ -85,3 +100,32 @@ def load_exemplar(
                 f"elsewhere, and frame {spec.frame} is coloured like the others."
             )
     return LoadedExemplar(spec, prepared, carried_by, space.name, tuple(notes))
+
+
+def _window_on_plate(own: MediaInfo, plate: MediaInfo) -> Window | None:
+    """Where the pixels of an exemplar lie in the plate's coordinates; None where it is to be taken as a whole.
+
+    It is so where both have one display window and not one data window: overscan, or a cropped bounding box.
+    """
+    if (own.display.width, own.display.height) != (plate.display.width, plate.display.height):
+        return None
+    left, top = plate.display.x - own.display.x, plate.display.y - own.display.y
+    window = Window(own.data.x + left, own.data.y + top, own.data.width, own.data.height)
+    return None if window == plate.data or _inside(window, plate.data) is None else window
+
+
+def _laid_on(canvas: Window, pixels: Plane, window: Window) -> Plane:
+    """Pixels (h, w, 3) of a window on a canvas (H, W, 3); beyond the window its edge is repeated."""
+    rows = np.clip(np.arange(canvas.y, canvas.y + canvas.height) - window.y, 0, window.height - 1)
+    columns = np.clip(np.arange(canvas.x, canvas.x + canvas.width) - window.x, 0, window.width - 1)
+    return pixels[rows[:, None], columns[None, :]]
+
+
+def _inside(window: Window, canvas: Window) -> Window | None:
+    """The part of a window on a canvas, from the canvas's corner; None where they do not meet."""
+    left, top = max(window.x, canvas.x), max(window.y, canvas.y)
+    right = min(window.x + window.width, canvas.x + canvas.width)
+    bottom = min(window.y + window.height, canvas.y + canvas.height)
+    if left >= right or top >= bottom:
+        return None
+    return Window(left - canvas.x, top - canvas.y, right - left, bottom - top)

@@ -68,6 +68,7 @@ class ColorizeJob:
         part: the frames of the shot that this run writes (a farm task); None = all. The result does not depend on it.
         model: "lite" or "released"; weights: a checkpoint file, or None for the installed one.
         space, exemplar_space: OCIO names; None = by what the files say.
+        output_space: OCIO name of the space that the coloured pixels are converted to; None = they stay in the plate's.
         working_size: short side in pixels at which the network works; None = the model's default.
         saturation: multiplies the chroma; 1.0 leaves it.
         outputs: the coloured plate, the chroma layers alone, or both in one file.
@@ -91,6 +92,7 @@ class ColorizeJob:
     weights: Path | None = None
     space: str | None = None
     exemplar_space: str | None = None
+    output_space: str | None = None
     working_size: int | None = None
     saturation: float = 1.0
     outputs: Outputs = "colour"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .colour.spaces import ColourSpace, default_space
+from .colour.spaces import ColourSpace, convert, default_space
 from .colouring import ColouredFrame, FrameColouring, Plane, PreparedFrame, start_session, step_session
 from .errors import InputError, InterruptedRun, OutOfMemoryError
 from .exemplars import LoadedExemplar, load_exemplar
@@ -32,6 +32,7 @@ from .media.frames import (
     CONFIDENCE,
     FrameSink,
     FrameSource,
+    MediaInfo,
     PlateFrame,
     SinkContent,
     SinkSettings,
@@ -39,7 +40,7 @@ from .media.frames import (
     open_source,
 )
 from .media.movie import is_movie
-from .media.notation import frames_text, has_pattern, parse_frames, parse_pattern
+from .media.notation import frames_text, has_pattern, image_format, parse_frames, parse_pattern
 
 if TYPE_CHECKING:
     from .model import Model
@@ -104,6 +105,7 @@ class Plan:
     order: list[int]  # all frames of the shot, in the order they are coloured
     part: set[int]  # those this run has to write
     colouring: FrameColouring
+    output_space: ColourSpace  # of the coloured pixels in the files that are written
     exemplars: list[LoadedExemplar]
     sink_settings: SinkSettings
     state: JobState
@@ -124,6 +126,8 @@ class Plan:
             ("frames", frames_text(self.order)),
             ("colour space", self.colouring.space.name),
         ]
+        if self.output_space != self.colouring.space:
+            rows.append(("written in", self.output_space.name))
         if self.part != set(self.order):
             rows.append(("this part", frames_text(sorted(self.part))))
         for exemplar in self.exemplars:
@@ -192,8 +196,9 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     exemplars = []
     for spec in job.exemplars:
         own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
-        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own))
+        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info))
     part = _part(job, order)
+    output_space = space if job.output_space is None else ColourSpace(job.output_space)
     plan = Plan(
         job=job,
         model=model,
@@ -201,11 +206,16 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
         order=order,
         part=part,
         colouring=colouring,
+        output_space=output_space,
         exemplars=exemplars,
         sink_settings=_sink_settings(job),
         state=JobState.beside(job.output),
         identity=_identity(job, source, order, colouring, exemplars, model),
-        notes=[*info.notes, *(note for exemplar in exemplars for note in exemplar.notes)],
+        notes=[
+            *info.notes,
+            *(note for exemplar in exemplars for note in exemplar.notes),
+            *_space_notes(job, info, output_space),
+        ],
     )
     _refuse_another_jobs_output(plan)
     return plan
@@ -217,6 +227,32 @@ def _ceiling(job: ColorizeJob, plate_is_floating: bool) -> float | None:
     if job.pixel_type is None:
         integer = is_movie(job.output) or Path(job.output).suffix.lower() in (".png", ".jpg", ".jpeg", ".dpx")
     return 1.0 if integer and plate_is_floating else None
+
+
+def _space_notes(job: ColorizeJob, info: MediaInfo, written: ColourSpace) -> list[str]:
+    """What to know where another kind of file than the plate's is written, and readers will take it for another space.
+
+    Nothing is converted unasked: the plate's pixels stay in the plate's space. Raises InputError where a conversion is
+    asked for and the plate's own header, which speaks of its space, is passed through.
+    """
+    kind = "movie" if is_movie(job.output) else image_format(job.output) or info.format
+    if kind == info.format:
+        if job.output_space is not None:
+            raise InputError(
+                f"{job.output} is the same kind of file as the plate and keeps the plate's header and colour space; "
+                "leave out --output-space, or write another kind of file."
+            )
+        return []
+    if job.output_space is not None or job.outputs == "chroma":
+        return []
+    floating = job.pixel_type in ("half", "float") or (job.pixel_type is None and info.hint.floating)
+    usual = ColourSpace(default_space(kind, floating=floating and kind == "tiff"))
+    if usual.same_codes(written):
+        return []
+    return [
+        f"{job.output} holds the plate's colour space, {written.name}, but such files are usually taken for "
+        f'{usual.name}; --output-space "{usual.name}" converts to it.'
+    ]
 
 
 def _part(job: ColorizeJob, order: list[int]) -> set[int]:
@@ -286,9 +322,13 @@ def _identity(
         content = hashlib.sha256(prepared.luminance.tobytes() + chroma.tobytes()).hexdigest()
         pictures.append(f"{content} {exemplar.carried_by}")
     # Only where it is not the usual run, so that parts and whole runs of one job are the same job.
-    memory_from = {"memory from": f"a pre-pass, every {job.prepass_every} frames"} if job.prepass_every else {}
+    special = {}
+    if job.prepass_every:
+        special["memory from"] = f"a pre-pass, every {job.prepass_every} frames"
+    if job.output_space is not None:
+        special["output space"] = ColourSpace(job.output_space).name
     return {
-        **memory_from,
+        **special,
         "version": __version__,
         "plate": fingerprint({str(n): file_identity(path) for n, path in enumerate(source.paths())}),
         "frames": frames_text(order),
@@ -515,7 +555,9 @@ class _Run:
             layers = {CHROMA_A: coloured.chroma[0], CHROMA_B: coloured.chroma[1]}
         if coloured.confidence is not None:
             layers[CONFIDENCE] = coloured.confidence
-        pixels: Plane | None = None if self.plan.job.outputs == "chroma" else coloured.pixels
+        pixels: Plane | None = None
+        if self.plan.job.outputs != "chroma":
+            pixels = convert(coloured.pixels, self.plan.colouring.space, self.plan.output_space)
         self.sink.write(done.frame, pixels, layers)
         number = done.frame.number
         path = self.sink.path(number)

@@ -2,8 +2,8 @@
 
     QT_QPA_PLATFORM=offscreen python docs/nuke/draw_screenshots.py [FOLDER FOR WORK]
 
-The host is the tests' stand-in, the worker and the lite model are the real ones. `properties.png` is drawn from the
-node's knobs by this script and is no picture of Nuke.
+The host is the tests' stand-in, the worker and the lite model are the real ones. `graph.png` and `properties.png` are
+drawn from the script's nodes and the node's knobs by this script, say so, and are no pictures of Nuke.
 """
 
 import importlib.util
@@ -17,6 +17,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WIDTH, HEIGHT, FRAMES = 320, 180, range(1001, 1025)
 OF_CLIP = range(1, 1 + 2 * 24, 2)  # every other frame: more happens
+SHOWN = FRAMES[16]
+NOTE = "Drawn by docs/nuke/draw_screenshots.py from the %s; not a picture of Nuke."
 
 
 def load(name: str, path: Path) -> Any:
@@ -57,7 +59,9 @@ def properties(node: Any, widgets: Any, core: Any) -> Any:
     window.setStyleSheet(
         "QWidget { background: #393939; color: #d0d0d0; } QLineEdit, QComboBox, QPlainTextEdit { background: #2c2c2c;"
         " border: 1px solid #222; padding: 2px; } QPushButton { background: #4c4c4c; border: 1px solid #222;"
-        " border-radius: 3px; padding: 4px 10px; } QLabel#head { color: #f0b050; }"
+        " border-radius: 3px; padding: 4px 10px; } QLabel#head { color: #f0b050; } QLabel#note { color: #909090; }"
+        " QLineEdit:disabled, QComboBox:disabled { color: #707070; background: #343434; }"
+        " QLabel:disabled { color: #707070; }"
     )
     form = widgets.QFormLayout(window)
     form.setLabelAlignment(core.Qt.AlignRight)
@@ -72,8 +76,14 @@ def properties(node: Any, widgets: Any, core: Any) -> Any:
                 form.addRow("", buttons)
                 buttons = widgets.QHBoxLayout()
             continue
-        form.addRow(*_row(knob, kind, label, widgets))
+        left, right = _row(knob, kind, label, widgets)
+        form.addRow(left, right)
+        if not knob.enabled():
+            form.labelForField(right).setEnabled(False)
     form.addRow("", buttons)
+    note = widgets.QLabel(NOTE % "node's knobs")
+    note.setObjectName("note")
+    form.addRow(note)
     window.resize(560, 10)
     return window
 
@@ -104,6 +114,66 @@ def _row(knob: Any, kind: str, label: str, widgets: Any) -> tuple[Any, Any]:
     return label, line
 
 
+def graph(pictures: list[str]) -> Any:
+    """Read, Read -> ColorMNet -> Write, each with the picture it gives (plate, exemplar, result as files)."""
+    from PySide6 import QtCore, QtGui
+
+    wide, high, text = WIDTH // 2 + 16, HEIGHT // 2 + 38, "#1c1c1c"
+    image = QtGui.QImage(640, 372, QtGui.QImage.Format_RGB32)
+    image.fill(QtGui.QColor("#393939"))
+    painter = QtGui.QPainter(image)
+    painter.setRenderHints(QtGui.QPainter.Antialiasing | QtGui.QPainter.SmoothPixmapTransform)
+    boxes = {
+        "plate": QtCore.QRectF(30, 20, wide, high),
+        "exemplar": QtCore.QRectF(640 - 30 - wide, 20, wide, high),
+        "node": QtCore.QRectF(320 - wide / 2, 196, wide, high),
+        "write": QtCore.QRectF(640 - 30 - 100, 240, 100, 34),
+    }
+
+    def arrow(start: Any, end: Any, label: str, at: Any) -> None:
+        painter.setPen(QtGui.QPen(QtGui.QColor("#b8b8b8"), 1.6))
+        painter.drawLine(start, end)
+        way = QtCore.QLineF(end, start)
+        tip = QtGui.QPolygonF([end])
+        for angle in (20, -20):
+            side = QtCore.QLineF(way)
+            side.setAngle(way.angle() + angle)
+            side.setLength(11)
+            tip.append(side.p2())
+        painter.setBrush(QtGui.QColor("#b8b8b8"))
+        painter.drawPolygon(tip)
+        painter.setPen(QtGui.QColor("#d8d8d8"))
+        painter.drawText(at, label)
+
+    node = boxes["node"]
+    left, right = QtCore.QPointF(node.left() + 40, node.top()), QtCore.QPointF(node.right() - 40, node.top())
+    arrow(QtCore.QPointF(boxes["plate"].center().x(), 20 + high), left, "1 plate", QtCore.QPointF(132, 178))
+    exemplar = QtCore.QPointF(boxes["exemplar"].center().x(), 20 + high)
+    arrow(exemplar, right, "2 exemplar", QtCore.QPointF(468, 186))
+    arrow(QtCore.QPointF(node.right(), 257), QtCore.QPointF(boxes["write"].left(), 257), "", QtCore.QPointF())
+    names = ("Read: black-and-white", "Read: a coloured frame", "ColorMNet1")
+    colours = ("#8f8f8f", "#8f8f8f", "#d8a040")
+    for key, name, colour, file in zip(("plate", "exemplar", "node"), names, colours, pictures, strict=True):
+        box = boxes[key]
+        painter.setPen(QtCore.Qt.NoPen)
+        painter.setBrush(QtGui.QColor(colour))
+        painter.drawRoundedRect(box, 5, 5)
+        painter.setPen(QtGui.QColor(text))
+        painter.drawText(box.adjusted(0, 4, 0, 0), int(QtCore.Qt.AlignHCenter | QtCore.Qt.AlignTop), name)
+        painter.drawImage(QtCore.QRectF(box.left() + 8, box.top() + 28, WIDTH // 2, HEIGHT // 2), QtGui.QImage(file))
+    painter.setPen(QtCore.Qt.NoPen)
+    painter.setBrush(QtGui.QColor("#a8a060"))
+    painter.drawRoundedRect(boxes["write"], 5, 5)
+    painter.setPen(QtGui.QColor(text))
+    painter.drawText(boxes["write"], int(QtCore.Qt.AlignCenter), "Write")
+    painter.setPen(QtGui.QColor("#909090"))
+    painter.drawText(
+        image.rect().adjusted(0, 0, 0, -10), int(QtCore.Qt.AlignHCenter | QtCore.Qt.AlignBottom), NOTE % "script"
+    )
+    painter.end()
+    return image
+
+
 def main(work: Path) -> None:
     """Colour, then grab."""
     os.environ.update(COLORMNET_RUNTIME=str(work / "run"), COLORMNET_CACHE=str(work / "cache"))
@@ -127,12 +197,18 @@ def main(work: Path) -> None:
     node["use_gpu"].setValue(False)
     node["custom_range"].setValue("1001-1024")
     nuke.scriptSaveAs(str(work / "shot.nk"), 1)
-    nuke.frame(FRAMES[16])
+    nuke.frame(SHOWN)
     colormnet_nuke.colorize(node)
     window = panel.show(node)
     window.resize(760, 500)
+    source = window.source
+    application.processEvents()
+    window.exemplar_list.setCurrentRow(0)
+    window.setFocus()
     application.processEvents()
     window.grab().save(str(HERE / "panel.png"))
+    pictures = [source.pictures(SHOWN)[0], source.exemplars()[0].thumbnail, source.pictures(SHOWN)[1]]
+    graph(pictures).save(str(HERE / "graph.png"))
     window.add_there_button.click()
     colormnet_nuke.colorize(node)
     window.refresh()

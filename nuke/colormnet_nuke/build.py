@@ -1,7 +1,7 @@
 """Builds the node: a Group of native nodes, so that a script opens and shows its cached frames without this plugin."""
 
 import uuid
-from typing import Iterable, Optional
+from typing import Iterable, List, Optional
 
 import nuke
 
@@ -45,10 +45,15 @@ def new_id() -> str:
 
 def ensure_own_id(node: "nuke.Group") -> None:
     """Give a copy (paste, duplicate) an identity of its own; the eldest in the script keeps the old one."""
-    mine = node["node_id"].value()
-    twins = [other for other in names.all_ours() if other["node_id"].value() == mine]
-    if not mine or (len(twins) > 1 and twins[0].fullName() != node.fullName()):
+    same = [other.fullName() for other in names.all_ours() if other["node_id"].value() == node["node_id"].value()]
+    if not node["node_id"].value() or (len(same) > 1 and same[0] != node.fullName()):
         node["node_id"].setValue(new_id())
+
+
+def twins(node: "nuke.Group") -> List[str]:
+    """Full names of other nodes with this node's identity, and so with its folder: copies not yet colorized."""
+    found = [other.fullName() for other in names.all_ours() if other["node_id"].value() == node["node_id"].value()]
+    return [name for name in found if name != node.fullName()]
 
 
 def _fill(group: "nuke.Group") -> None:

@@ -2,8 +2,10 @@
 
 import nuke
 
-from . import cache, engine, job, knobs, names, results, settings, status
+from . import build, cache, engine, job, knobs, names, results, settings, status
 from .problems import NodeError, SetupError, of_engine
+
+NOTHING = "not colorized"
 
 
 def _node() -> "nuke.Group":
@@ -36,12 +38,18 @@ def clear_cache() -> None:
         if job.running(node) is not None:
             raise SetupError("%s is being colorized; press Cancel first" % node.fullName())
         folder = settings.folder(node)
+        others = build.twins(node)
+        if others:  # a copy, or copied: the frames are not this node's alone
+            results.forget(node)
+            node["node_id"].setValue(build.new_id())
+            status.say(node, "the cache is that of %s too and stays; this node has its own now" % others[0], NOTHING)
+            return
         if nuke.GUI and not nuke.ask("Delete the cached plate and colour of %s?\n\n%s" % (node.name(), folder)):
             return
         results.forget(node)
         cache.clear(folder)
         _forget_sessions(node)
-        status.say(node, "cache cleared", "not colorized")
+        status.say(node, "cache cleared", NOTHING)
     except OSError as error:
         status.problem(node, SetupError("The cache cannot be deleted: %s" % error), popup=True)
     except NodeError as problem:
@@ -73,7 +81,7 @@ def reload() -> None:
             results.reload(node)
             status.say(node, "read again; the settings have changed since these frames were made")
         else:
-            status.say(node, "there are no cached frames for these settings", "not colorized")
+            status.say(node, "there are no cached frames for these settings", NOTHING)
     except NodeError as problem:
         status.problem(node, problem, popup=True)
 

@@ -9,20 +9,26 @@
         results/<key>/<view>/colour.%04d.exr + frames.jsonl one line a frame, written when the frame is whole
         results/<key>/record.json                           what the results were made from, replaced atomically
 
-A frame counts only if its journal line says so and its file is there. A torn last line is no line.
+A frame counts only if its journal line says so and its file is there. A torn last line is no line. Colour is carried
+from frame to frame: once a frame is made anew from another past, or with other weights, what was made from the former
+past no longer counts, also when the work stops half-way.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 KEEP_RESULTS = 4  # generations: going back to the former settings shows the former result at once
 
 
 class FrameRecord(NamedTuple):
-    """A finished frame. ``chain``: digest of the plate frames up to and with this one."""
+    """A finished frame.
+
+    ``chain``: digest of the exemplars and the plate frames up to and with this one. ``generation``: the worker's, a
+    dash, and the weights'.
+    """
 
     chain: str
     generation: str
@@ -97,6 +103,10 @@ def chains(pixels: Iterable[str]) -> List[str]:
     return result
 
 
+# A render asks for every frame by itself: a journal is read again only when it has grown.
+_records: Dict[str, Tuple[Tuple[int, int], Dict[int, FrameRecord]]] = {}
+
+
 class Results:
     """The results of one key: files of every view, journals and the sidecar."""
 
@@ -114,30 +124,63 @@ class Results:
             os.makedirs("%s/%s" % (self.folder, view), exist_ok=True)
 
     def frames(self, view: str) -> Dict[int, FrameRecord]:
-        """Finished frames of a view; the newest line of a frame counts."""
-        found = {}
-        for line in lines("%s/%s/frames.jsonl" % (self.folder, view)):
+        """Finished frames of a view that belong together and whose files are there."""
+        records = self.records(view)
+        return {frame: record for frame, record in records.items() if os.path.isfile(self.path(view, frame))}
+
+    def records(self, view: str) -> Dict[int, FrameRecord]:
+        """Finished frames of a view as the journal has them; the newest line of a frame counts. Not to be changed."""
+        path = "%s/%s/frames.jsonl" % (self.folder, view)
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return {}
+        state = (stat.st_size, stat.st_mtime_ns)
+        known = _records.get(path)
+        if known is None or known[0] != state:
+            if len(_records) > 64:
+                _records.clear()
+            known = _records[path] = (state, self._read(path))
+        return known[1]
+
+    @staticmethod
+    def _read(path: str) -> Dict[int, FrameRecord]:
+        found: Dict[int, FrameRecord] = {}
+        weights = ""
+        for line in lines(path):
             try:
                 frame = int(line["frame"])
-                found[frame] = FrameRecord(
+                record = FrameRecord(
                     str(line["chain"]), str(line["generation"]), float(line["mean"]), float(line["low"])
                 )
-            except (KeyError, TypeError, ValueError):
+                after = line.get("after")
+                before = None if after is None else (int(after[0]), str(after[1]))
+            except (KeyError, TypeError, ValueError, IndexError):
                 continue
-        return {frame: record for frame, record in found.items() if os.path.isfile(self.path(view, frame))}
+            if record.generation.rpartition("-")[2] != weights:
+                weights = record.generation.rpartition("-")[2]
+                found.clear()
+            _drop_other_pasts(found, frame, record.chain, before)
+            if not line.get("pending"):
+                found[frame] = record
+        return found
 
-    def add(self, view: str, frame: int, record: FrameRecord) -> None:
-        """Note a finished frame (its file is whole by now)."""
-        append(
-            "%s/%s/frames.jsonl" % (self.folder, view),
-            {
-                "frame": frame,
-                "chain": record.chain,
-                "generation": record.generation,
-                "mean": record.confidence,
-                "low": record.low_confidence,
-            },
-        )
+    def add(
+        self, view: str, frame: int, record: FrameRecord, after: Optional[Tuple[int, str]], pending: bool = False
+    ) -> None:
+        """Note a finished frame (its file is whole by now), or with ``pending`` that it is about to be made anew.
+
+        ``after``: the frame before it in the shot and that one's chain, None for the first.
+        """
+        line: Dict[str, Any] = {
+            "frame": frame,
+            "chain": record.chain,
+            "generation": record.generation,
+            "mean": record.confidence,
+            "low": record.low_confidence,
+            "after": after,
+        }
+        append("%s/%s/frames.jsonl" % (self.folder, view), dict(line, pending=True) if pending else line)
 
     def record(self) -> Dict[str, Any]:
         """The sidecar; empty where there is none."""
@@ -146,6 +189,17 @@ class Results:
     def save(self, record: Dict[str, Any]) -> None:
         """Replace the sidecar."""
         write_json("%s/record.json" % self.folder, record)
+
+
+def _drop_other_pasts(found: Dict[int, FrameRecord], frame: int, chain: str, after: Optional[Tuple[int, str]]) -> None:
+    """Take out what was made from another past than a frame with this chain."""
+    gone: List[int] = []
+    if frame in found and found[frame].chain != chain:
+        gone += [other for other in found if other >= frame]
+    if after is not None and after[0] in found and found[after[0]].chain != after[1]:
+        gone += [other for other in found if other < frame]
+    for other in gone:
+        found.pop(other, None)
 
 
 class Bake:

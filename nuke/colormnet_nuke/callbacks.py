@@ -32,8 +32,8 @@ def on_load() -> None:
             continue
         try:
             results.attach(node, settings.read(node))
-        except SetupError:
-            continue  # said when it is rendered or colorized
+        except (SetupError, RuntimeError, ValueError, OSError):
+            continue  # said when it is rendered or colorized; a script must open whatever is wrong above a node
 
 
 def on_knob() -> None:

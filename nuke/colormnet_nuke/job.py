@@ -38,7 +38,9 @@ class _View:
         self.name = name
         self.feed: Optional[engine.Feed] = None
         self.chains: Dict[int, str] = {}
+        self.after: Dict[int, Optional[Tuple[int, str]]] = {}  # the frame before, and its chain
         self.chain = ""
+        self.last: Optional[int] = None
         self.known: Dict[int, cache.FrameRecord] = {}
         self.computed: Dict[int, cache.FrameRecord] = {}
         self.box = ""
@@ -143,7 +145,7 @@ class Job:
             chosen.device,
             chosen.frames,
             exemplars,
-            lambda generation, frame: not self._valid(view, generation, frame),
+            lambda generation, frame: self._wanted(view, generation, frame),
             lambda result: self._coloured(view, result),
             self.cancel,
         )
@@ -174,7 +176,8 @@ class Job:
 
     def _offer(self, view: _View, store: cache.Bake, frame: int, baked: cache.BakedFrame) -> None:
         view.box = view.box or baked.box
-        view.chain = cache.chains([view.chain, baked.pixels])[-1]
+        view.after[frame] = None if view.last is None else (view.last, view.chain)
+        view.chain, view.last = cache.chains([view.chain, baked.pixels])[-1], frame
         view.chains[frame] = view.chain
         output = self.results.path(view.name, frame) if frame in self.asked else None
         assert view.feed is not None
@@ -210,11 +213,19 @@ class Job:
         record = view.known.get(frame)
         return record is not None and record.chain == view.chains.get(frame) and record.generation == generation
 
+    def _wanted(self, view: _View, generation: str, frame: int) -> bool:
+        if self._valid(view, generation, frame):
+            return False
+        if frame in view.known:  # its file is about to be replaced, and what was made after it no longer fits
+            record = view.known[frame]._replace(chain=view.chains[frame], generation=generation)
+            self.results.add(view.name, frame, record, view.after[frame], pending=True)
+        return True
+
     def _coloured(self, view: _View, result: FrameResult) -> None:
         record = cache.FrameRecord(
             view.chains[result.frame], result.generation, float(result.confidence), float(result.low_confidence)
         )
-        self.results.add(view.name, result.frame, record)
+        self.results.add(view.name, result.frame, record, view.after[result.frame])
         view.computed[result.frame] = record
 
     def _cancelled(self) -> bool:

@@ -51,10 +51,14 @@ def add(node: "nuke.Group") -> None:
 
 def apply_flags(node: "nuke.Group") -> None:
     """Looks that a saved script loses: buttons in a row, the record hidden. Done again whenever a script is opened."""
-    for name in ("cancel", "clear_cache", "reload", "free_gpu"):
-        node[name].clearFlag(nuke.STARTLINE)
-    for name in RECORD:
-        node[name].setFlag(nuke.INVISIBLE)
+    for name in ("cancel", "clear_cache", "reload", "free_gpu", *RECORD):
+        knob = node.knob(name)
+        if knob is None:
+            continue  # the script is of another version
+        if name in RECORD:
+            knob.setFlag(nuke.INVISIBLE)
+        else:
+            knob.clearFlag(nuke.STARTLINE)
     show_relevant(node)
 
 
@@ -177,9 +181,9 @@ def _buttons() -> Knobs:
         (_button("reload", "Reload"), "Read the cached frames again, e.g. after a farm made them."),
         (_button("free_gpu", "Free GPU"), "Make the worker drop its models; it loads them again when needed."),
         (_button("open_panel", "Exemplars and confidence..."), "A window with exemplars, confidence and a wipe."),
-        (nuke.Text_Knob("status", "status", "not colorized"), ""),
-        (nuke.Text_Knob("about", "version", "ColorMNet for Nuke %s" % __version__), ""),
-        (_button("show_help", "Help"), ""),
+        (nuke.Text_Knob("status", "status", "not colorized"), "What was done last, or what is wrong and what to do."),
+        (nuke.Text_Knob("about", "version", "ColorMNet for Nuke %s" % __version__), "The plugin that made this node."),
+        (_button("show_help", "Help"), "How to use the node, in a few lines."),
     ]
 
 

@@ -106,6 +106,8 @@ def read(node: "nuke.Group", views: Optional[List[str]] = None) -> NodeSettings:
 def folder(node: "nuke.Group") -> str:
     """Where this node keeps its files; raises SetupError where that cannot be told."""
     name, knob = node.fullName(), node["cache_dir"]
+    if not re.match(r"^\w+$", str(node["node_id"].value())):
+        raise SetupError("%s has lost its identity: make a new ColorMNet node and copy the settings" % name)
     text = str(knob.value())
     if "root.name" in text and not nuke.script_directory():
         raise SetupError("%s: save the script first, or set the cache directory to a fixed place" % name)

@@ -93,11 +93,12 @@ def missing_frames(node: "nuke.Group", frames: "Tuple[int, ...]", views: Tuple[s
     if found is None or not own:
         return list(frames)
     first, last = int(node["result_first"].value()), int(node["result_last"].value())
-    return [
-        frame
-        for frame in frames
-        if not first <= frame <= last or not all(os.path.isfile(found.path(view, frame)) for view in own)
-    ]
+    records = {view: found.records(view) for view in own}
+
+    def there(view: str, frame: int) -> bool:
+        return frame in records[view] and os.path.isfile(found.path(view, frame))
+
+    return [frame for frame in frames if not first <= frame <= last or not all(there(view, frame) for view in own)]
 
 
 def _some(frames: List[int]) -> str:

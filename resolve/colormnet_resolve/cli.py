@@ -12,7 +12,7 @@ from .errors import PassError
 from .manifest import CANCELLED, FAILED
 from .progress import Reporter, reporter_for
 from .runner import Summary, exit_code, run_pass
-from .settings import DELIVERIES, MARKER_COLOURS, PLACEMENTS, PassSettings
+from .settings import DELIVERIES, MARKER_COLOURS, MODELS, PLACEMENTS, PassSettings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--handles", type=int, default=base.handles, help="extra frames at both ends (default %(default)s)"
     )
-    made.add_argument("--model", default=base.model, choices=("lite", "released"))
+    made.add_argument("--model", default=base.model, choices=MODELS)
     made.add_argument(
         "--space", default=base.space, help="OCIO space of the timeline's output (default: asked of Resolve)"
     )

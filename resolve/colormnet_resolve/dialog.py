@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from .settings import DELIVERIES, MARKER_COLOURS, PLACEMENTS, SELECTIONS, PassSettings
+from .settings import DELIVERIES, MARKER_COLOURS, MODELS, PLACEMENTS, SELECTIONS, PassSettings
 
 WINDOW_ID = "ColorMNetOptions"
 SELECTION_LABELS = (
@@ -28,7 +28,7 @@ class OptionsWindow:
         self._answer: Answer = ("cancel", settings)
         label = manager.Label
         self._window = dispatcher.AddWindow(
-            {"ID": WINDOW_ID, "WindowTitle": "ColorMNet Colorize", "Geometry": [200, 200, 620, 430]},
+            {"ID": WINDOW_ID, "WindowTitle": "ColorMNet Colorize", "Geometry": [200, 200, 620, 490]},
             [
                 manager.VGroup(
                     [
@@ -48,7 +48,25 @@ class OptionsWindow:
                                 manager.LineEdit({"ID": "Space", "Text": settings.space}),
                             ]
                         ),
-                        manager.HGroup([manager.ComboBox({"ID": "Place"}), manager.ComboBox({"ID": "Deliver"})]),
+                        manager.HGroup(
+                            [
+                                manager.ComboBox({"ID": "Model"}),
+                                manager.ComboBox({"ID": "Place"}),
+                                manager.ComboBox({"ID": "Deliver"}),
+                            ]
+                        ),
+                        manager.HGroup(
+                            [
+                                manager.CheckBox(
+                                    {
+                                        "ID": "Direct",
+                                        "Text": "Read ungraded image sequences without a render, as",
+                                        "Checked": settings.direct,
+                                    }
+                                ),
+                                manager.LineEdit({"ID": "SourceSpace", "Text": settings.source_space}),
+                            ]
+                        ),
                         label({"ID": "Message", "Text": "", "WordWrap": True}),
                         manager.HGroup(
                             [
@@ -74,6 +92,7 @@ class OptionsWindow:
         lists: Tuple[Tuple[str, List[str], int], ...] = (
             ("Select", list(SELECTION_LABELS), SELECTIONS.index(self._settings.select)),
             ("Colour", list(MARKER_COLOURS), 0),
+            ("Model", ["Model: lite", "Model: released"], MODELS.index(self._settings.model)),
             ("Place", ["New take", "New track"], PLACEMENTS.index(self._settings.placement)),
             ("Deliver", ["EXR sequence", "ProRes 4444", "DNxHR"], DELIVERIES.index(self._settings.delivery)),
         )
@@ -109,6 +128,9 @@ class OptionsWindow:
             output=str(items["Output"].Text).strip(),
             handles=int(items["Handles"].Value),
             space=str(items["Space"].Text).strip() or "auto",
+            model=MODELS[int(items["Model"].CurrentIndex)],
+            direct=bool(items["Direct"].Checked),
+            source_space=str(items["SourceSpace"].Text).strip(),
             placement=PLACEMENTS[int(items["Place"].CurrentIndex)],
             delivery=DELIVERIES[int(items["Deliver"].CurrentIndex)],
         )

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import traceback
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Dict, List, Optional, TextIO, Tuple
 
 from .checks import need
 from .cli import launcher_for, summary_lines
@@ -15,7 +15,14 @@ from .errors import PassError
 from .manifest import write_atomically
 from .progress import reporter_for
 from .runner import run_pass
-from .settings import PassSettings
+from .settings import DELIVERIES, MODELS, PLACEMENTS, SELECTIONS, PassSettings
+
+CHOICES: Dict[str, Tuple[str, ...]] = {
+    "select": SELECTIONS,
+    "placement": PLACEMENTS,
+    "delivery": DELIVERIES,
+    "model": MODELS,
+}
 
 
 def remembered_path() -> str:
@@ -43,6 +50,11 @@ def remembered(project_name: str) -> PassSettings:
             data = json.load(stream)
         kept = {key: value for key, value in data.items() if key in base._fields and key != "output"}
         kept["exemplars"] = tuple(kept.get("exemplars", base.exemplars))
+        for name, value in kept.items():
+            default = getattr(base, name)
+            fits = isinstance(value, (int, float)) if type(default) is float else type(value) is type(default)
+            if not fits or value not in CHOICES.get(name, (value,)):
+                return base  # of another version, or edited by hand
         return base._replace(**kept)
     except (OSError, ValueError, AttributeError, TypeError):
         return base
@@ -90,7 +102,6 @@ def _run(resolve: Any, parts: List[Any], colourist: Optional[Colourist], out: Te
     else:
         out.write("ColorMNet: no window here; using the last settings, output to {0}.\n".format(settings.output))
         out.write("ColorMNet: to cancel, make a file named 'cancel' in that folder.\n")
-    os.makedirs(settings.output, exist_ok=True)
     reporter = reporter_for(parts, os.path.join(settings.output, "cancel"), out)
     own = colourist or Colourist(launcher_for("auto"))
     try:

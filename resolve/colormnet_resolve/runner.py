@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BIN = "ColorMNet"
 FIRST_NUMBER = 1001  # of the coloured frames on disk
 UNCHANGED = "unchanged"
+MEDIA_COLOUR = ("Input Color Space", "Input LUT", "Data Level", "Alpha mode")  # clip properties
 
 
 class Outcome(NamedTuple):
@@ -234,15 +235,20 @@ class _Pass:
     # Planning ---------------------------------------------------------------------------------------------------------
 
     def _plate_parts(self, clip: Clip, first: int, count: int) -> Dict[str, Any]:
-        paths, _bracketed = expand_bracketed(clip.source_path)
+        paths, sequence = expand_bracketed(clip.source_path)
         stats: List[Tuple[int, int]] = []
-        for path in {paths[0], paths[-1]}:
-            if os.path.exists(path):
+        for path in paths[first : first + count] if sequence else paths:
+            try:
                 stat = os.stat(path)
                 stats.append((stat.st_size, stat.st_mtime_ns))
+            except OSError:  # the render will tell
+                stats.append((-1, -1))
         return {
             "source": clip.source_path,
-            "stats": sorted(stats),
+            "stats": stats,
+            # What decides how Resolve renders the source, grades aside.
+            "media": [str(clip.media.GetClipProperty(name) or "") for name in MEDIA_COLOUR],
+            "colour": [str(self.timeline.GetSetting(name) or "") for name in deliver.COLOUR_SETTINGS],
             "range": [first, count],
             "size": [clip.width, clip.height],
             "direct": self.settings.source_space if self.settings.direct else "",

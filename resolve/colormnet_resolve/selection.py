@@ -84,7 +84,7 @@ def _marker_colours(item: "fusionscript.TimelineItem") -> List[str]:
     return [str(marker.get("color", "")) for marker in markers.values()]
 
 
-def _media_ids(items: Iterable[Any]) -> List[str]:
+def _media_ids(items: Optional[Iterable[Any]]) -> List[str]:
     return [str(media.GetUniqueId()) for media in each(items)]
 
 
@@ -121,7 +121,12 @@ def chosen_items(
         return chosen
     if settings.select == "selected":
         pool = need(project.GetMediaPool(), "The media pool cannot be reached: open the project and try again.")
-        selected = _media_ids(pool.GetSelectedClips() or []) if offers(pool, "GetSelectedClips") else []
+        if not offers(pool, "GetSelectedClips"):
+            raise PassError(
+                "This Resolve does not tell scripts what is selected: give the clips a marker colour and choose "
+                "that, or update DaVinci Resolve."
+            )
+        selected = _media_ids(pool.GetSelectedClips())
         chosen = [
             (t, i)
             for t, i in everything

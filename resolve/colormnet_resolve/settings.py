@@ -8,6 +8,7 @@ from .errors import PassError
 
 SELECTIONS = ("playhead", "selected", "track", "marker")
 PLACEMENTS = ("take", "track")
+MODELS = ("lite", "released")
 DELIVERIES = ("exr", "prores4444", "dnxhr")
 MARKER_COLOURS = (
     "Blue",
@@ -42,7 +43,7 @@ class PassSettings(NamedTuple):
     track: int = 0  # video track for select="track", 1-based; 0 = the track of the clip under the playhead
     marker_colour: str = ""  # for select="marker", one of MARKER_COLOURS
     handles: int = 8  # frames coloured beyond each end of the clip, as far as the source has them
-    model: str = "lite"  # or "released"
+    model: str = "lite"  # one of MODELS
     space: str = "auto"  # colour space of the timeline's output (OCIO name), or "auto"
     working_size: int = 0  # short side the network sees, in pixels; 0 = the model's own
     saturation: float = 1.0
@@ -58,6 +59,7 @@ class PassSettings(NamedTuple):
             ("select", self.select, SELECTIONS),
             ("placement", self.placement, PLACEMENTS),
             ("delivery", self.delivery, DELIVERIES),
+            ("model", self.model, MODELS),
         ):
             if value not in allowed:
                 raise PassError("'{0}' is no {1}: choose one of {2}.".format(value, name, ", ".join(allowed)))

@@ -1,13 +1,34 @@
 """``colormnet colorize``: one shot from files to files."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, cast
 
 import typer
 
 from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
+from colormnet.media.notation import frames_text
 
-from .choices import CodecChoice, OutputChoice, PixelChoice, PrecisionChoice
+from .choices import OutputChoice, PrecisionChoice
+from .options import (
+    PLATE_HELP,
+    CodecOption,
+    ConfidenceOption,
+    DeviceOption,
+    ExemplarOption,
+    ExemplarSpaceOption,
+    FramesOption,
+    ModelOption,
+    OutputsOption,
+    OutputSpaceOption,
+    PixelOption,
+    PrecisionOption,
+    RateOption,
+    SaturationOption,
+    SizeOption,
+    SnapshotOption,
+    SpaceOption,
+    WeightsOption,
+)
 from .progress import ReportStyle, show_plan, shown_as
 from .signals import stop_on_signals
 
@@ -16,69 +37,36 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command()
 def colorize(
-    plate: Annotated[
-        str,
-        typer.Argument(
-            help="plate.####.exr, plate.%04d.exr, plate.$F4.exr, a folder, a picture or a movie.", metavar="PLATE"
-        ),
-    ],
+    plate: Annotated[str, typer.Argument(help=PLATE_HELP, metavar="PLATE")],
     output: Annotated[
         str,
         typer.Option(
             "--output-path", "--out", "-o", help="Where the result goes, in the same notations.", metavar="OUT"
         ),
     ],
-    exemplar: Annotated[
-        list[str],
-        typer.Option(
-            "--exemplar",
-            "-e",
-            metavar="REF[#N][@FRAME]",
-            help="A colour picture; repeatable. #N: picture N of a movie or sequence REF. @FRAME: it is the plate's "
-            "frame FRAME, whose output then carries its chroma; without it, a picture from elsewhere.",
-        ),
-    ],
-    frames: Annotated[
-        str | None, typer.Option(help="1001-1100, 1001-1100x2 (every 2nd), 5,7,9-12. Default: all.")
-    ] = None,
-    model: Annotated[str, typer.Option(help="lite or released.")] = "lite",
-    weights: Annotated[Path | None, typer.Option(help="A checkpoint file instead of the installed one.")] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            help="The plate's colour space, an OCIO name. Default: what the files say (EXR: scene-linear Rec.709; "
-            "PNG, JPEG, TIFF: sRGB; movies: Rec.709)."
-        ),
-    ] = None,
-    exemplar_space: Annotated[str | None, typer.Option(help="The exemplars' colour space; default likewise.")] = None,
-    working_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Shorter side, in pixels, at which the network works. Default: the model's.", metavar="PIXELS"
-        ),
-    ] = None,
-    saturation: Annotated[float, typer.Option(help="Multiplies the chroma; 0 is grey, 1 as predicted.")] = 1.0,
-    outputs: Annotated[
-        OutputChoice,
-        typer.Option("--outputs", help="The coloured plate, the chroma layers alone (EXR), or both in one file (EXR)."),
-    ] = OutputChoice.colour,
-    confidence: Annotated[bool, typer.Option("--confidence", help="Add the confidence layer (EXR).")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the network.")] = PrecisionChoice.auto,
-    codec: Annotated[CodecChoice | None, typer.Option(help="For movies; default by extension.")] = None,
-    pixel_type: Annotated[PixelChoice | None, typer.Option(help="For pictures; default the plate's own depth.")] = None,
-    frame_rate: Annotated[
-        str | None, typer.Option(help="For a movie made from a sequence without a rate: 24, 24000/1001.")
-    ] = None,
+    exemplar: ExemplarOption,
+    frames: FramesOption = None,
+    model: ModelOption = "lite",
+    weights: WeightsOption = None,
+    space: SpaceOption = None,
+    exemplar_space: ExemplarSpaceOption = None,
+    output_space: OutputSpaceOption = None,
+    working_size: SizeOption = None,
+    saturation: SaturationOption = 1.0,
+    outputs: OutputsOption = OutputChoice.colour,
+    confidence: ConfidenceOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = PrecisionChoice.auto,
+    codec: CodecOption = None,
+    pixel_type: PixelOption = None,
+    frame_rate: RateOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run of the same job stopped.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh, replacing output that is there.")
     ] = False,
-    snapshot_every: Annotated[
-        int, typer.Option(help="Frames between snapshots (what a killed run has to do again).")
-    ] = DEFAULT_SNAPSHOT_EVERY,
+    snapshot_every: SnapshotOption = DEFAULT_SNAPSHOT_EVERY,
     part: Annotated[
         str | None,
         typer.Option(help="Write only these frames of the shot (a farm task); the pixels are those of the whole run."),
@@ -116,6 +104,7 @@ def colorize(
         weights=weights,
         space=space,
         exemplar_space=exemplar_space,
+        output_space=output_space,
         working_size=working_size,
         saturation=saturation,
         outputs=outputs.value,
@@ -143,8 +132,8 @@ def colorize(
     if verbose:
         for number, sure in sorted(result.confidence.items()):
             typer.echo(f"frame {number}: mean confidence {sure:.3f}")
-    for number, count in sorted(result.non_finite.items()):
-        typer.echo(f"frame {number}: {count} pixels are NaN or infinite; they are as they were in the plate.")
+    for line in _non_finite_lines(result.non_finite):
+        typer.echo(line)
     skipped = f", {result.skipped} were finished before" if result.skipped else ""
     rate = f" at {1.0 / result.per_frame:.2f} frames/s" if result.per_frame else ""
     typer.echo(f"{result.written} frames written to {result.output}{skipped}{rate}.")
@@ -152,3 +141,15 @@ def colorize(
         typer.echo(
             f"Least sure at frame {least} (confidence {result.confidence[least]:.2f}): an exemplar there helps most."
         )
+
+
+def _non_finite_lines(counts: Mapping[int, int]) -> list[str]:
+    """A line for all frames that hold as many pixels that are no numbers, the worst first."""
+    frames: dict[int, list[int]] = {}
+    for number, count in sorted(counts.items()):
+        frames.setdefault(count, []).append(number)
+    return [
+        f"Pixels that are NaN or infinite: {count} in frame{'s' if len(numbers) > 1 else ''} {frames_text(numbers)}; "
+        "they are as in the plate, where the file can hold that."
+        for count, numbers in sorted(frames.items(), reverse=True)
+    ]

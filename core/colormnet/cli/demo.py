@@ -15,7 +15,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is written.")] = Path("demo_output"),
     model: Annotated[str, typer.Option(help="lite or released.")] = "lite",
     weights: Annotated[Path | None, typer.Option(help="A checkpoint file instead of the installed one.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     working_size: Annotated[int | None, typer.Option(help="As for colorize.", metavar="PIXELS")] = None,
     frames: Annotated[int | None, typer.Option(help="Only the first so many frames.", min=2)] = None,
 ) -> None:

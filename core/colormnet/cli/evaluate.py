@@ -11,6 +11,8 @@ from rich.table import Table
 
 from colormnet.errors import InputError
 
+from .choices import PrecisionChoice
+
 if TYPE_CHECKING:
     from colormnet.evaluation.methods import Method
     from colormnet.evaluation.paper_tables import TextTable
@@ -26,16 +28,6 @@ class ProtocolChoice(str, Enum):
 
     first = "first"
     first_last = "first-last"
-
-
-class PrecisionChoice(str, Enum):
-    """Number format of the network."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    float64 = "float64"
 
 
 @app.command()
@@ -90,7 +82,7 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="Folder for report.html, results.json and the CSV files."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the network.")] = PrecisionChoice.auto,
     ablation: Annotated[
         bool,

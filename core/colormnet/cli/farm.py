@@ -13,7 +13,26 @@ from colormnet.errors import InputError
 from colormnet.farm.shots import DEFAULT_SEGMENT, Shot, ShotOrder
 from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
 
-from .choices import CodecChoice, OutputChoice, PixelChoice, PrecisionChoice
+from .choices import OutputChoice, PrecisionChoice
+from .options import (
+    CodecOption,
+    ConfidenceOption,
+    DeviceOption,
+    ExemplarSpaceOption,
+    FramesOption,
+    ModelOption,
+    OptionalExemplarOption,
+    OutputsOption,
+    OutputSpaceOption,
+    PixelOption,
+    PrecisionOption,
+    RateOption,
+    SaturationOption,
+    SizeOption,
+    SnapshotOption,
+    SpaceOption,
+    WeightsOption,
+)
 from .signals import stop_on_signals
 
 app = typer.Typer(
@@ -53,32 +72,6 @@ class TaskReport(str, Enum):
     json = "json"
 
 
-# The options that say how a shot is coloured; they are those of `colormnet colorize`.
-Exemplars = Annotated[
-    list[str] | None,
-    typer.Option("--exemplar", "-e", metavar="REF[#N][@FRAME]", help="A colour picture; repeatable. As for colorize."),
-]
-FramesOption = Annotated[str | None, typer.Option("--frames", help="The shot: 1001-1100, 1001-1100x2. Default: all.")]
-ModelOption = Annotated[str, typer.Option("--model", help="lite or released.")]
-WeightsOption = Annotated[Path | None, typer.Option("--weights", help="A checkpoint file that all machines can read.")]
-SpaceOption = Annotated[str | None, typer.Option("--space", help="The plate's colour space, an OCIO name.")]
-ExemplarSpaceOption = Annotated[str | None, typer.Option("--exemplar-space", help="The exemplars' colour space.")]
-SizeOption = Annotated[
-    int | None, typer.Option("--working-size", metavar="PIXELS", help="Shorter side at which the network works.")
-]
-SaturationOption = Annotated[float, typer.Option("--saturation", help="Multiplies the chroma.")]
-OutputsOption = Annotated[
-    OutputChoice, typer.Option("--outputs", help="The coloured plate, the chroma layers, or both.")
-]
-ConfidenceOption = Annotated[bool, typer.Option("--confidence", help="Add the confidence layer (EXR).")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto (respects CUDA_VISIBLE_DEVICES), cpu, cuda, mps.")]
-PrecisionOption = Annotated[PrecisionChoice, typer.Option("--precision", help="Number format of the network.")]
-CodecOption = Annotated[CodecChoice | None, typer.Option("--codec", help="For movies.")]
-PixelOption = Annotated[PixelChoice | None, typer.Option("--pixel-type", help="For pictures.")]
-RateOption = Annotated[str | None, typer.Option("--frame-rate", help="For a movie made from a sequence.")]
-SnapshotOption = Annotated[int, typer.Option("--snapshot-every", help="Frames between snapshots.")]
-
-
 @app.command()
 def submit(
     plate: Annotated[str | None, typer.Argument(metavar="[PLATE]", help="One shot; or give --shots.")] = None,
@@ -90,7 +83,7 @@ def submit(
     output: Annotated[
         str, typer.Option("--out", "-o", metavar="OUT", help="Where the frames go; {name} is the shot's name.")
     ] = "",
-    exemplar: Exemplars = None,
+    exemplar: OptionalExemplarOption = None,
     job_folder: Annotated[
         Path, typer.Option("--job", help="Folder for the job's files; every shot gets one in it.")
     ] = Path("colormnet_job"),
@@ -111,6 +104,7 @@ def submit(
     weights: WeightsOption = None,
     space: SpaceOption = None,
     exemplar_space: ExemplarSpaceOption = None,
+    output_space: OutputSpaceOption = None,
     working_size: SizeOption = None,
     saturation: SaturationOption = 1.0,
     outputs: OutputsOption = OutputChoice.colour,
@@ -165,6 +159,7 @@ def submit(
         weights=None if weights is None else str(weights.absolute()),
         space=space,
         exemplar_space=exemplar_space,
+        output_space=output_space,
         working_size=working_size,
         saturation=saturation,
         outputs=outputs.value,
@@ -182,7 +177,8 @@ def submit(
     refuse_clashes(found)
     settings = FarmSettings(command, gpus, notice, queue, priority, at_once, retries, user)
     manager = MANAGERS[to.value]
-    folders = [job_folder.absolute() / shot.name if shots is not None else job_folder.absolute() for shot in found]
+    base = Path(os.path.abspath(job_folder))
+    folders = [base / shot.name if shots is not None else base for shot in found]
     problems: list[str] = []
     for shot, folder in zip(found, folders, strict=True):
         if overwrite:
@@ -229,7 +225,7 @@ def _start_afresh(shot: Shot) -> None:
 def task(
     plate: Annotated[str, typer.Argument(metavar="PLATE", help="As for colorize.")],
     output: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Where the frames go.")],
-    exemplar: Exemplars = None,
+    exemplar: OptionalExemplarOption = None,
     frames: FramesOption = None,
     part: Annotated[str | None, typer.Option("--part", help="Write only these frames: 1001-1010.")] = None,
     chunk: Annotated[
@@ -246,6 +242,7 @@ def task(
     weights: WeightsOption = None,
     space: SpaceOption = None,
     exemplar_space: ExemplarSpaceOption = None,
+    output_space: OutputSpaceOption = None,
     working_size: SizeOption = None,
     saturation: SaturationOption = 1.0,
     outputs: OutputsOption = OutputChoice.colour,
@@ -277,6 +274,7 @@ def task(
             weights=weights,
             space=space,
             exemplar_space=exemplar_space,
+            output_space=output_space,
             working_size=working_size,
             saturation=saturation,
             outputs=outputs.value,
@@ -366,12 +364,17 @@ def compare(
     beyond: Annotated[str, typer.Option("--beyond", help="Model these numbers of tasks at once.")] = "4,8,16",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads per task.")] = 1,
     work: Annotated[Path | None, typer.Option("--work", help="Keep the frames in this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="OUT", help="Also write the table to this Markdown file.")
+    ] = None,
 ) -> None:
     """Measure what the modes cost and how far *parallel* is from *shot*, on real clips; prints a Markdown table.
 
     Each clip is made grey and coloured from its own first frame, in every mode, by real tasks.
     """
     from colormnet.farm.compare import Setting, compare_modes, table
+    from colormnet.farm.files import write_text
+    from colormnet.media.atomic import prepare_folder
 
     def numbers(text: str) -> tuple[int, ...]:
         try:
@@ -390,8 +393,14 @@ def compare(
         workers=numbers(workers),
         threads=threads,
     )
+    modelled = numbers(beyond)
+    if output is not None:
+        prepare_folder(output.absolute().parent, output.name)  # found out before the measuring, not after it
     results = compare_modes(plates, setting, work, lambda text: typer.echo(text, err=True))
-    typer.echo(table(results, setting, numbers(beyond)))
+    text = table(results, setting, modelled)
+    typer.echo(text)
+    if output is not None:
+        write_text(output, text + "\n")
 
 
 @session_app.command("start")

@@ -11,7 +11,7 @@ from colormnet.errors import ColorMNetError, DeviceError, InputError
 
 app = typer.Typer(no_args_is_help=True, help="Start, stop and inspect the local worker that hosts talk to.")
 
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda:0, mps: there is one worker for each device.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda:0: there is one worker for each device.")]
 MIB = 1 << 20
 
 

@@ -281,6 +281,15 @@ class ColourSpace:
     def __hash__(self) -> int:
         return hash((self.name, self.config))
 
+    def same_codes(self, other: ColourSpace) -> bool:
+        """Whether the same code values mean the same light in both, whatever they are called."""
+        if self == other:
+            return True
+        if self._curve.kind == "ocio" or self._curve != other._curve:
+            return False
+        one, two = (np.eye(3) if space._to_rec709 is None else space._to_rec709 for space in (self, other))
+        return bool(np.allclose(one, two, atol=1e-4))
+
     # -- light in the space's own primaries ------------------------------------------------------------------------
 
     def to_linear(self, rgb: FloatArray) -> FloatArray:
@@ -425,6 +434,14 @@ class ColourSpace:
             return weights_from_chromaticities(stated)
         weights = weights_from_chromaticities(_CHROMATICITIES["Rec.709"]) @ matrix
         return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def convert(rgb: FloatArray, source: ColourSpace, target: ColourSpace) -> FloatArray:
+    """Code values (H, W, 3) float32 of one space as those of another; unclamped. The same array where they agree."""
+    if source.same_codes(target):
+        return rgb
+    light = source.linear_to_rec709(source.to_linear(rgb))
+    return np.asarray(target.from_linear(target.linear_from_rec709(light)), dtype=np.float32)
 
 
 def weights_from_chromaticities(chromaticities: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ _OPTIONS = (
     ("--weights", "weights"),
     ("--space", "space"),
     ("--exemplar-space", "exemplar_space"),
+    ("--output-space", "output_space"),
     ("--working-size", "working_size"),
     ("--saturation", "saturation"),
     ("--outputs", "outputs"),

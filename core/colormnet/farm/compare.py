@@ -38,6 +38,7 @@ class Setting:
     threads: int = 1
 
     def __post_init__(self) -> None:
+        """Raises InputError for numbers that cannot be meant."""
         if not self.workers or min(self.workers) < 1 or self.segment < 1 or self.threads < 1:
             raise InputError("Numbers of tasks at once, frames per task and threads are at least 1.")
 
@@ -255,12 +256,31 @@ def _footnote(results: Sequence[ModeResult], setting: Setting) -> str:
             most = setting.workers[-1]
             speed.append(f"{result.clip} {whole / result.seconds[most]:.2f} times with {most} at once")
     return (
+        f"Measured by `{_command(setting)}`. "
         f"Segments of {setting.segment} frames, {setting.threads} CPU thread(s) a task, wall-clock with every task's "
         "own start (imports, weights). shot and segments have one task at a time whatever the number of machines. "
         f"Model: each task takes what it took with {setting.workers[0]} at once, a stage's next task goes to who is "
         "free first, stages wait for each other, disks and queues cost nothing. "
         f"Speed-up of parallel over shot, measured: {'; '.join(speed)}.{_busy(results, setting)}"
     )
+
+
+def _command(setting: Setting) -> str:
+    """The command that measures so, with all that decides the result."""
+    words = ["colormnet farm compare CLIP...", f"--first {setting.frames}", f"--segment {setting.segment}"]
+    if setting.width is not None:
+        words.append(f"--width {setting.width}")
+    if setting.model != "lite":
+        words.append(f"--model {setting.model}")
+    if setting.weights is not None:
+        words.append(f"--weights {setting.weights.name}")
+    if setting.working_size is not None:
+        words.append(f"--working-size {setting.working_size}")
+    words.append(f"--device {setting.device}")
+    words.append(f"--workers {','.join(str(number) for number in setting.workers)}")
+    if setting.threads != 1:
+        words.append(f"--threads {setting.threads}")
+    return " ".join(words)
 
 
 def _busy(results: Sequence[ModeResult], setting: Setting) -> str:

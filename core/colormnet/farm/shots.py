@@ -104,6 +104,7 @@ class ShotOrder:
     weights: str | None = None
     space: str | None = None
     exemplar_space: str | None = None
+    output_space: str | None = None
     working_size: int | None = None
     saturation: float = 1.0
     outputs: Outputs = "colour"
@@ -146,6 +147,7 @@ def resolve(order: ShotOrder, folder: Path | None = None) -> Shot:
         weights=None if order.weights is None else Path(absolute(order.weights)),
         space=order.space,
         exemplar_space=order.exemplar_space,
+        output_space=order.output_space,
         working_size=order.working_size,
         saturation=order.saturation,
         outputs=order.outputs,

@@ -117,8 +117,8 @@ class SinkSettings:
         layer_type: "half" or "float", the pixel type of the layers.
         codec: for movies: "prores", "dnxhr", "h264" or None = by extension (mov prores, mxf dnxhr, mp4 h264,
             mkv prores).
-        pixel_type: for stills in another format than the plate: "half", "float", "uint8", "uint10", "uint16" or None =
-            the plate's depth as nearly as the format can hold it.
+        pixel_type: of pictures: "half", "float", "uint8", "uint10", "uint16" or None = the plate's depth as nearly as
+            the format can hold it. In an EXR made from an EXR only the colour changes its type.
         quality: JPEG quality 1-100.
         audio: copy the movie's sound (only when the frame range is the whole clip).
         frame_rate: for a movie made from a sequence that does not say its rate.

@@ -7,6 +7,7 @@ for bit. EXR keeps data and display window, per-channel types, timecode and ever
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ _LOSSY = {"dwaa": "zip", "dwab": "zip", "b44": "zips", "b44a": "zips"}
 _NOT_COPIED = ("openexr:chunkCount", "oiio:subimages", "oiio:subimagename", "oiio:RowsPerChunk", "openexr:lineOrder")
 _EXACT_INTEGER = 1 << 22  # an integer channel beside floating-point ones passes through a float exactly up to here
 _DEPTHS = {"half": oiio.HALF, "float": oiio.FLOAT, "uint8": oiio.UINT8, "uint10": oiio.UINT16, "uint16": oiio.UINT16}
+_NUMPY = {"half": np.float16, "float": np.float32, "uint8": np.uint8, "uint10": np.uint16, "uint16": np.uint16}
 _CAN_HOLD = {
     "exr": ("half", "float"),
     "png": ("uint8", "uint16"),
@@ -161,7 +163,10 @@ def _dpx_missing(path: Path) -> int:
 
 
 def _unreadable(path: Path, problem: str) -> InputError:
-    text = " ".join(problem.replace(str(path), "").split()).strip(" .:()\"'") or "no reason given"
+    text = " ".join(problem.replace(str(path), "").split())
+    # OpenEXR tells of the same fault once for every function it was in; the first is the fault itself.
+    text = next((said for said in re.split(r"EXR Error \(\): (?:EXR_\w+ )?", text) if said.strip()), text)
+    text = text.strip(" .:()\"'") or "no reason given"
     return InputError(f"{path} cannot be read ({text}); it may be truncated: render or copy it again.")
 
 
@@ -522,7 +527,13 @@ def _changed_part(
     types = list(spec.channelformats) or [spec.format] * spec.nchannels
     names = list(spec.channelnames)
     grow = colour is not None and where.grey
-    if colour is not None and not grow and not layers:
+    depth = _other_depth(picture, settings) if colour is not None else None
+    if depth is not None:
+        _set_depth(spec, picture.format, depth)
+        # EXR keeps a type for every channel; the others have one for all.
+        changing = where.indexes if picture.format == "exr" else range(len(types))
+        types = [oiio.TypeDesc(_DEPTHS[depth]) if index in changing else kind for index, kind in enumerate(types)]
+    if colour is not None and not grow and not layers and depth is None:
         if picture.format == "jpeg":
             _jpeg_settings(spec, settings)
         changed = part.pixels.copy()
@@ -538,14 +549,32 @@ def _changed_part(
         assert colour is not None
         for channel, plane in zip("RGB", np.moveaxis(colour, -1, 0), strict=True):
             columns.append((layer_name(where.layer, channel), types[where.indexes[0]], plane))
-    source = part.pixels
+    planes = {index: part.pixels[..., index] for index in kept}
     if colour is not None and not grow:
-        source = part.pixels.copy()
-        _put(source, where.indexes, colour)
-    columns += [(names[index], types[index], source[..., index]) for index in kept]
+        planes |= {index: colour[..., channel] for channel, index in enumerate(where.indexes)}
+    columns += [(names[index], types[index], planes[index]) for index in kept]
     layer_type = oiio.TypeDesc(settings.layer_type)
     columns += [(name, layer_type, plane) for name, plane in layers.items()]
-    return _assemble(spec, columns, part.pixels.dtype)
+    return _assemble(spec, columns, part.pixels.dtype if depth is None else _NUMPY[depth])
+
+
+def _other_depth(picture: Picture, settings: SinkSettings) -> str | None:
+    """The pixel type asked for, where the colour of the plate's own file has another one."""
+    if settings.pixel_type is None:
+        return None
+    bits = depth_name(picture.spec, picture.colour.indexes[0])
+    wanted = output_depth(picture.format, bits, settings)
+    return None if wanted == bits else wanted
+
+
+def _set_depth(spec: Any, kind: str, depth: str) -> None:
+    """Note in a header how deep the pixels of its channels are, where the type alone does not say it."""
+    spec.erase_attribute("tiff:half")
+    spec.erase_attribute("oiio:BitsPerSample")
+    if depth == "half" and kind == "tiff":
+        spec.attribute("tiff:half", 1)  # else the library widens it
+    if depth == "uint10":
+        spec.attribute("oiio:BitsPerSample", 10)
 
 
 def _assemble(spec: Any, columns: list[tuple[str, Any, AnyArray]], dtype: npt.DTypeLike) -> Part:
@@ -666,10 +695,7 @@ def _new_part(
         spec.attribute("oiio:UnassociatedAlpha", 1)
     if kind == "jpeg":
         _jpeg_settings(spec, settings)
-    if depth == "half" and kind == "tiff":
-        spec.attribute("tiff:half", 1)
-    if depth == "uint10":
-        spec.attribute("oiio:BitsPerSample", 10)
+    _set_depth(spec, kind, depth)
     if aspect != 1.0:
         spec.attribute("PixelAspectRatio", float(aspect))
     if rate is not None:
@@ -689,8 +715,7 @@ def _new_part(
     columns += [(name, oiio.TypeDesc(settings.layer_type), plane) for name, plane in layers.items()]
     if not columns:
         raise InputError("There is nothing to write: neither colour nor layers were asked for.")
-    dtype = {"half": np.float16, "float": np.float32, "uint8": np.uint8}.get(depth, np.uint16)
-    return _assemble(spec, columns, dtype)
+    return _assemble(spec, columns, _NUMPY[depth])
 
 
 def same_geometry(info: MediaInfo, picture: Picture) -> bool:

@@ -191,8 +191,7 @@ class SequenceSink:
             )
         if settings.content == "layers" and not settings.layers:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
-        if kind != self._info.format:
-            output_depth(kind, self._info.bits, settings)
+        output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
         refuse_overwrite((self.path(number) for number in frames), source.paths())
         prepare_folder(probe.parent, probe.name)
 

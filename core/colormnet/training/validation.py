@@ -57,8 +57,8 @@ def validate(
         model = Model("validation", network, memory, min(clips[0].frames.shape[1:3]), device)
         for clip in clips:
             results, left_grey = _colorize(model, clip)
-            by_clip[clip.name] = float(np.mean([_psnr(a, b) for a, b in zip(results, clip.frames[1:], strict=True)]))
-            grey.append(float(np.mean([_psnr(a, b) for a, b in zip(left_grey, clip.frames[1:], strict=True)])))
+            by_clip[clip.name] = float(np.mean([cv2.PSNR(a, b) for a, b in zip(results, clip.frames[1:], strict=True)]))
+            grey.append(float(np.mean([cv2.PSNR(a, b) for a, b in zip(left_grey, clip.frames[1:], strict=True)])))
             rows += [_strip(clip.frames[1:]), _strip(np.stack(results))]
     finally:
         network.load_state_dict(kept)
@@ -88,11 +88,6 @@ def _colorize(model: Model, clip: Footage) -> tuple[list[npt.NDArray[np.uint8]],
 
 def _picture(luminance: npt.NDArray[np.float32], chroma: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return (lab_to_display(luminance, chroma).clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def _psnr(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    error = np.square(a.astype(np.float64) - b.astype(np.float64)).mean()
-    return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
 def _strip(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ nothing ever has to be declared invalid.
 import ctypes
 import logging
 import sys
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,13 +138,14 @@ class Engine:
         ``names``: of places 0 to ``place + 1``. ``luminance(i)``: digest and plane of frame i. Raises Cancelled,
         OutOfMemoryError, and what ``luminance`` raises.
         """
-        retried = False
+        failure = ""
         while True:
             if cancelled():
                 raise Cancelled
             found = self.result(recipe.session, names[place + 1])
             if found is not None:
                 return found
+            before, failure = failure, ""
             try:
                 state = self._nearest(recipe, names, place)
                 at = state.place
@@ -154,13 +156,16 @@ class Engine:
             except Exception as error:
                 if isinstance(error, Cancelled) or not out_of_memory(error):
                     raise
-                if retried:
-                    raise self._too_small(recipe, error) from error
-                log.warning("out of memory (%s); trying again with nothing else on the device", error)
-                retried = True
-                self.clear_device()
+                failure = str(error) or type(error).__name__
+                traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+            if not failure:
+                yield at + 1
                 continue
-            yield at + 1
+            state = done = None  # type: ignore[assignment]
+            self.clear_device()
+            if before:
+                raise self._too_small(recipe)
+            log.warning("out of memory (%s); trying again with nothing else on the device", failure)
 
     def _nearest(self, recipe: Recipe, names: Sequence[str], place: int) -> _LiveState:
         """A live memory at or before ``place``: the furthest there is, live or as a snapshot, or a fresh one."""
@@ -262,8 +267,7 @@ class Engine:
         """How many memories are on the device."""
         return len(self._live)
 
-    def _too_small(self, recipe: Recipe, error: BaseException) -> OutOfMemoryError:
-        self.clear_device()
+    def _too_small(self, recipe: Recipe) -> OutOfMemoryError:
         height, width = recipe.size
         fits = size_that_fits(recipe, height, width)
         return MemoryTooSmall(

@@ -128,11 +128,10 @@ def _serve(job: WorkerJob, device: str, name: str, note: str) -> int:
             for folder in (job.places.cache / INBOX, *job.watch):
                 folders.add(folder)
             found = server.endpoint(device)
-            for file in files:
-                places.write_private(file, found.to_json())
+            _announce(files, found)
             if job.on_ready is not None:
                 job.on_ready(found)
-            reason = _wait(job, service, server)
+            reason = _wait(job, service, server, lambda: _announce(files, found))
             log.info("stopping: %s", reason)
         finally:
             _withdraw(runtime)
@@ -141,6 +140,16 @@ def _serve(job: WorkerJob, device: str, name: str, note: str) -> int:
             server.stop()
     log.info("stopped")
     return 0
+
+
+def _announce(files: set[str], found: Endpoint) -> None:
+    """Write the endpoint files that are not there, or are not what clients would trust. Raises OSError."""
+    for file in files:
+        current = None
+        with contextlib.suppress(OSError, UnsafeDirectory):
+            current = places.read_endpoint(file)
+        if current != found:
+            places.write_private(file, found.to_json())
 
 
 def _withdraw(runtime: Path) -> None:
@@ -152,14 +161,20 @@ def _withdraw(runtime: Path) -> None:
                 file.unlink()
 
 
-def _wait(job: WorkerJob, service: Service, server: Server) -> str:
-    """Wait for a reason to end."""
+def _wait(job: WorkerJob, service: Service, server: Server, announce: Callable[[], None]) -> str:
+    """Wait for a reason to end; meanwhile see to it that the worker, which holds the lock, can be found."""
     born = places.process_start(job.parent) if job.parent is not None else None
     limits, device = job.limits, service.device
     alone_since: float | None = None
     while True:
         if service.stop_asked.wait(LOOK_EVERY):
             return "it was asked for"
+        try:
+            announce()
+            if not server.can_be_reached():
+                return "its socket was removed"
+        except OSError as error:
+            return f"its directory cannot be used any more: {error}"
         idle = time.monotonic() - device.last_work if not device.waiting() else 0.0
         if limits.idle_seconds and idle > limits.idle_seconds:
             return f"idle for {idle:.0f} seconds"

@@ -68,6 +68,10 @@ class Server:
 
         return Endpoint(self.kind, self.address, os.getpid(), protocol.VERSION, self.token, device, __version__)
 
+    def can_be_reached(self) -> bool:
+        """Whether the socket is still where clients look for it."""
+        return self._path is None or os.path.exists(self._path)
+
     def count(self) -> int:
         """Clients that said hello."""
         with self._lock:

@@ -241,6 +241,19 @@ def test_gui_exemplar_change_cancel_resume_and_killed_worker(
     nuke.execute(nuke.toNode("out"), FRAMES[0], FRAMES[-1])
     assert_same(rendered(shot, tmp_path, FRAMES), two)
     assert not np.array_equal(two[1012], expected[1012])
+    assert _keys_reused(node) > 0  # the network's analysis of the plate is taken from the first time
+
+
+def _keys_reused(node: Any) -> int:
+    """How many encodings of plate frames the worker has saved in the node's session."""
+    from colormnet_host.client import Client
+    from colormnet_host.launcher import Launcher
+    from colormnet_nuke import settings
+
+    chosen = settings.read(node)
+    with Client(Launcher(device="cpu")) as client:
+        (name,) = [str(each["name"]) for each in client.sessions() if chosen.node_id in str(each["name"])]
+        return client.open_session(name, chosen.session, chosen.frames).status().keys_reused
 
 
 def _kill_worker_after(node: Any, frames: int) -> int:

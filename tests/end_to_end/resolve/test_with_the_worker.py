@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -18,7 +19,9 @@ from resolve_standin import Resolve, World, read_rgb
 from resolve_support import Footage, Recorder, make_footage, states, three_clips
 from typer.testing import CliRunner
 
+from colormnet_host.client import Client
 from colormnet_host.launcher import Launcher
+from colormnet_host.weights import find_weights, renew
 from colormnet_resolve.colouring import Colourist
 from colormnet_resolve.runner import Summary, run_pass
 from colormnet_resolve.settings import PassSettings
@@ -108,6 +111,30 @@ def test_done_failing_cancelled_and_resumed(engine: Launcher, footage: Footage, 
     assert len(names) == 1 + 2 * (LENGTH + 2 * HANDLES)
     assert all(name.endswith(".exr") for name in names[1:])
     assert not list(output.rglob(".*"))
+    colourist.close()
+
+
+def test_a_running_worker_reads_new_weights(engine: Launcher, footage: Footage, tmp_path: Path) -> None:
+    """The file itself is everybody's and is not touched: a clip is coloured, then the weights are said to be newer."""
+    world = three_clips(footage)
+    colourist = Colourist(engine)
+    chosen = settings(tmp_path / "out", footage, handles=0)
+    assert states(run_pass(Resolve(world), chosen, Recorder(), colourist)) == {"shot2": "done"}
+    first = [read_rgb(path) for path in world.timelines[0].tracks[0].items[1].takes[1].media.files]
+    with Client(engine) as client:
+        before = client.status()
+        assert before is not None
+        assert before.models == ("lite",)
+        found = find_weights("lite", engine.python)
+        assert not renew(client, found._replace(changed=0.0)), "they are older than the worker"
+        assert renew(client, found._replace(changed=time.time()))
+        after = client.status()
+        assert after is not None
+        assert (after.pid, after.models) == (before.pid, ())
+    again = settings(tmp_path / "again", footage, handles=0)
+    assert states(run_pass(Resolve(world), again, Recorder(), colourist)) == {"shot2": "done"}
+    for path, pixels in zip(world.timelines[0].tracks[0].items[1].takes[2].media.files, first, strict=True):
+        np.testing.assert_array_equal(read_rgb(path), pixels)
     colourist.close()
 
 

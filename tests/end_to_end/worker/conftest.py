@@ -26,9 +26,7 @@ def rig():
 
 @pytest.fixture(scope="session")
 def fork_server(rig):
-    server = rig.ForkServer()
-    yield server
-    server.close()
+    return rig.fork_server()
 
 
 @pytest.fixture
@@ -50,7 +48,4 @@ def launcher(rig, fork_server, places):
 @pytest.fixture(scope="session")
 def shot(rig, tmp_path_factory):
     """Twelve plates, an exemplar, and what `colormnet colorize` makes of them."""
-    folder = tmp_path_factory.mktemp("shot")
-    plates, exemplar = rig.make_plates(folder / "plates", 12)
-    spec = rig.ExemplarSpec(str(exemplar), None, 1001)
-    return plates, exemplar, rig.straight_run(plates, (spec,), folder / "straight")
+    return rig.twelve_frames(tmp_path_factory.getbasetemp() / "worker shot")

@@ -3,10 +3,12 @@
 A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
 else. The parent runs no threads and keeps nothing, so the child starts as a fresh interpreter would after its imports.
 
-A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "die"}; a line of output: the pid.
+A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "lean", "die"}; a line of output: the pid.
+{"job": fields of a ColorizeJob} instead runs `colormnet colorize` in such a process: the straight run.
 "die": {"stage": name, "count": n, "delay": seconds} makes the worker kill itself (SIGKILL) the n-th time it is there.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -20,6 +22,8 @@ import OpenImageIO  # noqa: F401
 import torch
 
 import colormnet.session
+from colormnet import pipeline
+from colormnet.job import ColorizeJob, ExemplarSpec
 from colormnet.worker import chain, connection, pictures, process, sessions, store, tasks
 from colormnet.worker.limits import WorkerLimits, WorkerPlaces
 
@@ -74,21 +78,33 @@ def arm(plan: dict) -> None:
     dying.around(connection.Connection, "answer", "answer")
 
 
-def serve(asked: dict) -> int:
+def detach(errors: str) -> None:
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
-    errors = os.open(asked["errors"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(null, 1)
-    os.dup2(errors, 2)
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def colorize(job: dict) -> int:
+    exemplars = tuple(ExemplarSpec(*each) for each in job.pop("exemplars"))
+    pipeline.run(ColorizeJob(exemplars=exemplars, **job))
+    return 0
+
+
+def lean() -> None:
+    """Give address space back as soon as memory is free, so that a limit on the one is a limit on the other."""
+    mmap_threshold = -3
+    assert ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 18)  # planes are mapped and unmapped one by one
+    os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "16"  # code made for other sizes goes; read at the first use
+
+
+def serve(asked: dict) -> int:
     if asked.get("file_bytes"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
-    if asked.get("address_space"):
-        with open("/proc/self/statm") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
-        limit = used + asked["address_space"]
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if asked.get("lean"):
+        lean()
     if asked.get("die"):
         arm(asked["die"])
     runtime, cache = Path(asked["runtime"]), Path(asked["cache"])
@@ -114,7 +130,9 @@ def main() -> None:
         if pid == 0:
             code = 70
             try:
-                code = serve(json.loads(line))
+                asked = json.loads(line)
+                detach(asked["errors"])
+                code = colorize(asked["job"]) if "job" in asked else serve(asked)
             except BaseException:
                 import traceback
 

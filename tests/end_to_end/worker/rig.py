@@ -1,10 +1,13 @@
 """What the worker's tests share: plates from the bundled clip, workers on demand, comparison of pictures."""
 
+import atexit
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,9 +16,8 @@ import numpy as np
 import OpenImageIO as oiio  # noqa: N813
 
 import colormnet
-from colormnet.job import ColorizeJob, ExemplarSpec
+from colormnet.job import ExemplarSpec
 from colormnet.media.frames import open_source
-from colormnet.pipeline import run
 from colormnet_host import endpoint
 from colormnet_host.launcher import Launcher
 
@@ -72,21 +74,20 @@ def make_plates(folder: Path, count: int) -> tuple[dict[int, Path], Path]:
 
 
 def straight_run(
-    plates: dict[int, Path], exemplars: tuple[ExemplarSpec, ...], output: Path, **settings
+    server: "ForkServer", plates: dict[int, Path], exemplars: tuple[ExemplarSpec, ...], output: Path, **settings
 ) -> dict[int, Path]:
-    """What `colormnet colorize` writes."""
+    """What `colormnet colorize` writes, in a process like the workers': with more threads sums round otherwise."""
     output.mkdir(parents=True)
-    folder = next(iter(plates.values())).parent
-    job = ColorizeJob(
-        plate=str(folder / "plate.####.exr"),
-        exemplars=exemplars,
+    server.colorize(
+        output.parent / f"{output.name}.err",
+        plate=str(next(iter(plates.values())).parent / "plate.####.exr"),
+        exemplars=[[each.path, each.picture, each.frame] for each in exemplars],
         output=str(output / "out.####.exr"),
         space=SPACE,
         working_size=HEIGHT,
         device="cpu",
         **settings,
     )
-    run(job)
     return {frame: output / f"out.{frame}.exr" for frame in plates}
 
 
@@ -129,7 +130,7 @@ class ForkServer:
     """See forkserver.py."""
 
     def __init__(self) -> None:
-        # One arena: the limit on address space in the test of full memory counts what glibc only reserves.
+        # One arena: a limit on address space counts what glibc only reserves.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "forkserver.py")],
@@ -138,24 +139,54 @@ class ForkServer:
             env=environment,
             text=True,
         )
-        self.pids: list[int] = []
+        self.workers: list[Forked] = []
+        self._lock = threading.Lock()
         assert self.process.stdout.readline().strip() == "ready"
 
+    def _ask(self, asked: dict) -> str:
+        with self._lock:  # launchers of several threads ask at once
+            self.process.stdin.write(json.dumps(asked) + "\n")
+            self.process.stdin.flush()
+            return self.process.stdout.readline()
+
     def fork(self, **asked) -> Forked:
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        worker = Forked(int(self.process.stdout.readline()))
-        self.pids.append(worker.pid)
+        worker = Forked(int(self._ask(asked)))
+        self.workers.append(worker)
         return worker
 
+    def colorize(self, errors: Path, **job) -> None:
+        """Run a `ColorizeJob` in a forked process and wait for its end."""
+        errors.touch()
+        process = Forked(int(self._ask({"job": job, "errors": str(errors)})))
+        assert wait_until(lambda: process.poll() is not None, 300)
+        assert not errors.read_text(), errors.read_text()
+
     def alive(self) -> list[int]:
-        return [pid for pid in self.pids if endpoint.process_start(pid) is not None]
+        return [worker.pid for worker in self.workers if worker.poll() is None]
 
     def close(self) -> None:
         for pid in self.alive():
             os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.stdout.close()
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """The one of this process, started when it is first needed."""
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
+@functools.cache
+def twelve_frames(folder: Path) -> tuple[dict[int, Path], Path, dict[int, Path]]:
+    """Plates, an exemplar that colours the first of them, and what `colormnet colorize` makes of them."""
+    plates, exemplar = make_plates(folder / "plates", 12)
+    specs = (ExemplarSpec(str(exemplar), None, 1001),)
+    return plates, exemplar, straight_run(fork_server(), plates, specs, folder / "straight")
 
 
 class ForkLauncher(Launcher):

@@ -87,6 +87,10 @@ def test_finished_frames_are_read_by_number(host: FusionHost, tmp_path: Path) ->
     for number in (2, 0, 1):
         shown = host.render(number).pixels
         np.testing.assert_array_equal(shown, np.dstack([expected(number)[..., :3], plate(number)[..., 3]]))  # type: ignore[index]
+    (tmp_path / "done_1001.exr").rename(tmp_path / "100% done_1001.exr")
+    host.set(Frames=tmp_path / "100% done_%04d.exr")
+    assert host.render(0).kind == "image"
+    host.set(Frames=tmp_path / "done_%04d.exr")
     missing = host.render(3)
     assert missing.kind == "failed"
     assert "done_1004.exr is not there" in missing.message
@@ -264,6 +268,13 @@ def test_an_exemplar_painted_over_is_noticed_though_its_size_is_the_same(
 def test_frames_outside_the_shot(host: FusionHost, worker: FolderWorker) -> None:
     host.set(Live=1, WholeComp=0, First=2, Last=5)
     assert "outside the shot (2 to 5)" in host.render(6).message
+    assert worker.requests == []
+
+
+@pytest.mark.parametrize("shot", ["", "..", "a/b", "sh 010"])
+def test_a_shot_name_that_is_no_folder_of_its_own(host: FusionHost, worker: FolderWorker, shot: str) -> None:
+    host.set(Live=1, Shot=shot)
+    assert "a shot name of letters" in host.render(0).message
     assert worker.requests == []
 
 

@@ -458,6 +458,14 @@ def test_while_nuke_renders_something_else(scene: Callable[..., Any]) -> None:
     s.host._executing = False
 
 
+def test_every_knob_says_what_it_is_for(scene: Callable[..., Any]) -> None:
+    node = scene(gui=True).build()
+    shown = [k for k in node.allKnobs() if k._user and k.visible() and k.Class() != "Tab_Knob"]
+    assert len(shown) > 25
+    dividers = {"exemplar_line", "range_line", "quality_line", "output_line", "cache_line", "action_line"}
+    assert {k.name() for k in shown if not k.tooltip()} == dividers
+
+
 def test_device_and_buttons(scene: Callable[..., Any]) -> None:
     s = scene(gui=True)
     node = s.build()

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from colormnet_host import client
+
 FRAMES = list(range(1001, 1007))
 
 
@@ -200,3 +202,111 @@ def test_everything_is_said_where_the_plugin_is_missing(scene: Callable[..., Any
     assert all("not installed here" in text for text in host.messages)
     image = host.picture(node, 1004, "main")
     assert not np.array_equal(image.channels["rgba.red"], image.channels["rgba.blue"])
+
+
+def test_clearing_a_copys_cache_leaves_the_originals(scene: Callable[..., Any]) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    colorize(s)
+    for each in s.nuke.allNodes():
+        each.setSelected(each is node)
+    s.nuke.nodeCopy("%clipboard%")
+    copy = s.nuke.nodePaste("%clipboard%")
+    copy.setInput(0, node.input(0))
+    copy["clear_cache"].execute()
+    assert "ColorMNet1 too and stays" in copy["status"].value()
+    assert copy["node_id"].value() != node["node_id"].value()
+    assert not coloured(s, copy, 1002)
+    assert coloured(s, node, 1002)
+    assert colorize(s).reused == 6
+
+
+def test_a_lost_identity_never_reaches_another_folder(scene: Callable[..., Any], tmp_path: Path) -> None:
+    s = scene(gui=True)
+    node = s.build()
+    foreign = tmp_path / "colormnet" / "results" / "of somebody.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("keep")
+    for wrong in ("", "..", "a/b"):
+        node["node_id"].setValue(wrong)
+        s.host.answer(True)
+        node["clear_cache"].execute()
+        assert "lost its identity" in node["error_text"].value()
+    assert foreign.read_text() == "keep"
+
+
+def test_a_script_with_an_error_above_the_node_opens(
+    scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = scene()
+    s.build()
+    colorize(s)
+    s.nuke.scriptSaveAs(str(s.script), 1)
+    import colormnet_nuke.results as results
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the tree above has an error")
+
+    monkeypatch.setattr(results, "attach", broken)
+    s.nuke.scriptOpen(str(s.script))
+    assert coloured(s, s.node(), 1002)
+
+
+def stopped_half_way(s: Any, kill: bool) -> None:
+    """A repainted exemplar; Colorize ends after the second frame, by cancelling or by the process dying."""
+    image = s.host.picture(s.nuke.toNode("exemplar_read"), 1)
+    s.shot._write(s.shot.exemplar, {k: v * 0.7 for k, v in image.channels.items()})
+    s.nuke.toNode("exemplar_read")["reload"].execute()
+
+    def stop(frame: int) -> None:
+        if frame == 1003:
+            raise MemoryError("gone") if kill else client.Cancelled()
+
+    s.worker.before_frame = stop
+    with pytest.raises(Exception, match=r"Cancelled|MemoryError"):
+        colorize(s)
+    s.worker.before_frame = lambda frame: None
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_half_a_recolour_is_never_rendered_with_the_old_half(scene: Callable[..., Any], kill: bool) -> None:
+    s = scene()
+    node = s.build()
+    colorize(s)
+    old = {frame: s.rgb(node, frame) for frame in FRAMES}
+    stopped_half_way(s, kill)
+    s.nuke.scriptSaveAs(str(s.script), 1)
+    s.nuke.scriptOpen(str(s.script))  # as a farm does: what is there is taken up by itself
+    node = s.node()
+    assert not np.array_equal(s.rgb(node, 1002), old[1002]), "the new half shows"
+    assert not coloured(s, node, 1005), "and not the old one beside it"
+    with pytest.raises(RuntimeError, match=r"no colour for frame 1003.*colorize.py"):
+        s.nuke.execute(s.nuke.toNode("out"), 1001, 1006)
+    assert colorize(s).coloured == 4
+    s.nuke.execute(s.nuke.toNode("out"), 1001, 1006)
+    np.testing.assert_array_equal(s.rgb(node, 1006), s.expected(node, 1006).astype(np.float32))
+
+
+def test_frames_of_another_past_do_not_count(tmp_path: Path, scene: Callable[..., Any]) -> None:
+    scene()
+    from colormnet_nuke.cache import FrameRecord, Results
+
+    results = Results(str(tmp_path), "key")
+    results.make(["main"])
+    for frame in FRAMES:
+        Path(results.path("main", frame)).touch()
+
+    def note(frame: int, chain: str, after: str, weights: str = "w1", pending: bool = False) -> list[int]:
+        record = FrameRecord(chain, f"session-{weights}", 1.0, 1.0)
+        results.add("main", frame, record, (frame - 1, after) if after else None, pending)
+        return sorted(results.frames("main"))
+
+    for frame in FRAMES:
+        done = note(frame, f"a{frame}", f"a{frame - 1}" if frame > 1001 else "")
+    assert done == FRAMES
+    assert note(1003, "a1003", "a1002") == FRAMES, "made again from the same past"
+    assert note(1004, "b1004", "a1003") == [1001, 1002, 1003, 1004], "the plate changed at 1004"
+    assert note(1006, "c1006", "c1005") == [1001, 1002, 1003, 1004, 1006], "1005 is not there to tell"
+    assert note(1005, "b1005", "b1004") == [1001, 1002, 1003, 1004, 1005, 1006]
+    assert note(1006, "d1006", "d1005") == [1006], "those before it were made from another past"
+    assert note(1006, "d1006", "d1005", "w2", pending=True) == [], "new weights"

@@ -2,7 +2,7 @@
 
 It models what plugins trip over: group context, knob flags and their loss on save, callbacks and when they abort,
 "already executing", main-thread rules, views, proxies, localization, Read's own cache, backslashes in scripts.
-It is not Nuke: what only Nuke can show is listed in docs/nuke.md.
+It is not Nuke: what only Nuke can show is listed in README.md.
 """
 
 from .host import Host

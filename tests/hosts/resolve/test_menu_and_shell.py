@@ -84,6 +84,51 @@ def test_the_current_frame_as_exemplar_by_the_button(world: World, footage: Foot
     assert painter.works[0].name == "shot2"
 
 
+def test_model_and_direct_reading_in_the_window(world: World, footage: Footage, tmp_path: Path) -> None:
+    painter = Painter()
+
+    def choose(window: Window) -> None:
+        fill(window, footage, tmp_path / "out")
+        items = window.GetItems()
+        assert items["Model"].entries == ["Model: lite", "Model: released"]
+        items["Model"].CurrentIndex = 1
+        items["Direct"].Checked = True
+        window.press("Start")
+
+    def say_how(window: Window) -> None:
+        items = window.GetItems()
+        assert "colour space" in items["Message"].Text
+        assert items["Model"].CurrentIndex == 1
+        items["SourceSpace"].Text = " sRGB - Texture "
+        window.press("Start")
+
+    dispatcher = Dispatcher([choose, say_how, lambda window: window.press("Ok")])
+    assert menu.run(names(world, dispatcher), painter, console()) == 0
+    assert painter.works[0].space == "sRGB - Texture"
+    assert "Project.AddRenderJob" not in world.calls
+    assert menu.remembered("x").model == "released"
+
+
+def test_a_remembered_model_that_is_none_starts_afresh(world: World, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "resolve.json").write_text('{"model": "of tomorrow", "handles": 3}')
+    assert menu.remembered("x").model == "lite"
+
+
+def test_an_output_that_cannot_be_made_is_a_sentence(world: World, footage: Footage, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    def choose(window: Window) -> None:
+        fill(window, footage, tmp_path / "file" / "out")
+        window.press("Start")
+
+    out = console()
+    dispatcher = Dispatcher([choose, lambda window: window.press("Ok")])
+    assert menu.run(names(world, dispatcher), Painter(), out) == 2
+    assert "cannot be written" in out.getvalue()
+    assert "Traceback" not in out.getvalue()
+
+
 def test_a_wrong_answer_is_asked_again(world: World, footage: Footage, tmp_path: Path) -> None:
     def wrong(window: Window) -> None:
         fill(window, footage, tmp_path)

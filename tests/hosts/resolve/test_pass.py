@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from resolve_standin import ItemData, Resolve, World, read_rgb, timecode
+from resolve_standin import ItemData, MediaPool, Resolve, World, read_rgb, timecode
 from resolve_support import Footage, Painter, Recorder, run, settings_for, states, tint
 
 from colormnet_host import weights
@@ -84,6 +84,28 @@ def test_a_repeated_pass_skips_what_is_unchanged(world: World, footage: Footage,
     assert (painter.painted, len(world.jobs)) == (painted, calls)
     assert len(items(world)[1].takes) == 2
     assert world.calls.count("Project.AddRenderJob") == 1
+
+
+def test_a_frame_rendered_again_or_another_input_space_is_a_change(
+    world: World, footage: Footage, tmp_path: Path
+) -> None:
+    run(world, settings_for(footage, tmp_path))
+    middle = footage.grey[1][9]
+    stat = middle.stat()
+    try:
+        os.utime(middle, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "done"}
+        outside = footage.grey[1][20]  # not of the clip, nor of its handles
+        os.utime(outside, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "unchanged"}
+        items(world)[1].takes[0].media.properties["Input Color Space"] = "ACEScct"
+        summary, _ = run(world, settings_for(footage, tmp_path))
+        assert states(summary) == {"shot2": "done"}
+    finally:
+        os.utime(middle, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert world.calls.count("Project.AddRenderJob") == 3
 
 
 def test_new_weights_make_another_take(world: World, footage: Footage, tmp_path: Path) -> None:
@@ -325,6 +347,16 @@ def test_clips_selected_in_the_media_pool(world: World, footage: Footage, tmp_pa
     world.selected_media = [world.root.media[2].uid]
     summary, _ = run(world, settings_for(footage, tmp_path, select="selected"))
     assert states(summary) == {"shot3": "done"}
+
+
+def test_nothing_selected_and_no_way_to_tell(
+    world: World, footage: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PassError, match="does not tell scripts what is selected on the timeline"):
+        run(world, settings_for(footage, tmp_path, select="selected"))
+    monkeypatch.setattr(MediaPool, "GetSelectedClips", None)  # as an older Resolve reads a name it does not have
+    with pytest.raises(PassError, match="marker colour and choose that"):
+        run(world, settings_for(footage, tmp_path, select="selected"))
 
 
 def test_several_exemplars_by_markers(world: World, footage: Footage, tmp_path: Path) -> None:

@@ -89,7 +89,9 @@ sys.path[:0] = sys.argv[1:3]
 import importlib
 for name in sys.argv[3].split(","):
     importlib.import_module("colormnet_resolve." + name)
-import colormnet_host.client, colormnet_host.install_resolve, colormnet_host.resolve_command
+import colormnet_host.client, colormnet_host.install_resolve, colormnet_host.resolve_command, colormnet_host.weights
+script = open(os.path.join(sys.argv[1], "scripts", "ColorMNet Colorize.py"), encoding="utf-8").read()
+compile(script, "menu", "exec")
 from colormnet_resolve.manifest import Entry, Manifest
 from colormnet_resolve.settings import PassSettings, from_record
 from colormnet_resolve import cli, sequences
@@ -123,7 +125,7 @@ def test_the_pass_runs_in_the_pythons_of_resolve(version: str) -> None:
         pytest.skip(f"Python {version} is not on this machine")
     modules = ",".join(p.stem for p in (ROOT / "resolve" / "colormnet_resolve").glob("[a-z]*.py"))
     done = subprocess.run(
-        [python, "-B", "-S", "-c", SMOKE, str(ROOT / "resolve"), str(ROOT / "plugin"), modules],
+        [python, "-B", "-S", "-W", "error", "-c", SMOKE, str(ROOT / "resolve"), str(ROOT / "plugin"), modules],
         capture_output=True,
         text=True,
         check=False,

@@ -68,7 +68,7 @@ class Window:
 class Manager(Silent):
     """``ui.Label({...})``, ``ui.VGroup([...])`` and so on."""
 
-    KINDS = ("Label", "Button", "ComboBox", "LineEdit", "TextEdit", "SpinBox", "VGroup", "HGroup")
+    KINDS = ("Label", "Button", "ComboBox", "LineEdit", "TextEdit", "SpinBox", "CheckBox", "VGroup", "HGroup")
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.KINDS:

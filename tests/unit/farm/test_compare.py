@@ -69,3 +69,4 @@ def test_the_table_calls_only_identical_frames_identical():
     assert "| identical |" in segments
     assert "| 41.2 dB | 35.5 dB (57) | 44.0 / 50.0 dB | 11.0 | 7.0 | 7.0 |" in parallel
     assert "1.43 times with 2 at once" in text
+    assert "`colormnet farm compare CLIP... --first 100 --segment 25 --device auto --workers 1,2`" in text

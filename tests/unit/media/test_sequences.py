@@ -10,7 +10,7 @@ import pytest
 
 from colormnet.errors import InputError
 from colormnet.media.frames import SinkSettings, open_sink, open_source
-from colormnet.media.images import read_image_frame, timecode_of, timecode_words, write_image_frame
+from colormnet.media.images import read_image_frame, read_picture, timecode_of, timecode_words, write_image_frame
 
 from .conftest import load
 
@@ -191,6 +191,34 @@ def test_png_to_exr_is_premultiplied_half(tmp_path, picture):
     _, channels = load(tmp_path / "a.exr")[0]
     assert channels["G"].dtype == np.float32
     assert np.allclose(channels["G"], pixels[..., 1] / 255 * pixels[..., 3] / 255, atol=1e-6)
+
+
+def test_another_pixel_type_in_the_plates_own_format(tmp_path, picture, rich_exr):
+    """The type that was asked for is written, with the precision it has; an EXR's other channels keep theirs."""
+    rich_exr(tmp_path / "plate.exr")
+    frame = read_image_frame(tmp_path / "plate.exr")
+    fine = np.full_like(frame.pixels, 0.1)
+    write_image_frame(tmp_path / "o.exr", frame, fine, settings=SinkSettings(pixel_type="float"))
+    before, after = load(tmp_path / "plate.exr"), load(tmp_path / "o.exr")
+    colour = read_picture(tmp_path / "plate.exr").colour
+    spec, channels = after[colour.part]
+    for index, name in enumerate(before[colour.part][0].channelnames):
+        if index in colour.indexes:
+            assert channels[name].dtype == np.float32
+            assert (channels[name] == np.float32(0.1)).all()
+        else:
+            assert channels[name].dtype == before[colour.part][1][name].dtype
+            assert np.array_equal(channels[name], before[colour.part][1][name], equal_nan=True)
+
+    pixels = noise(np.uint8, 4)
+    picture(tmp_path / "a.png", pixels)
+    frame = read_image_frame(tmp_path / "a.png")
+    fine = np.full_like(frame.pixels, 0.1)
+    write_image_frame(tmp_path / "b.png", frame, fine, settings=SinkSettings(pixel_type="uint16"))
+    spec, channels = load(tmp_path / "b.png")[0]
+    assert str(spec.format) == "uint16"
+    assert (channels["G"] == round(0.1 * 65535)).all()
+    assert np.array_equal(channels["A"], pixels[..., 3] * np.uint16(257))
 
 
 def test_directory_as_output_keeps_the_names(plates, tmp_path):

@@ -395,3 +395,63 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
         assert one.frames == other.frames == list(range(1, 9))
         for number in one.frames:
             np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
+
+
+def test_another_kind_of_file_holds_the_plates_space_and_says_so_or_is_converted(job, tmp_path):
+    """A linear plate written to PNG as it is looks dark; the note says so, and --output-space mends it."""
+    told, quiet = Stopper(), Stopper()
+    as_it_is = replace(job, frames="1001", output=str(tmp_path / "plain" / "shot.####.png"), pixel_type="uint16")
+    run(as_it_is, told)
+    note = next(note for note in told.notes if "--output-space" in note)
+    assert "sRGB" in note
+    assert "Linear Rec.709" in note
+    run(replace(as_it_is, output=str(tmp_path / "seen" / "shot.####.png"), output_space="sRGB"), quiet)
+    assert not any("--output-space" in note for note in quiet.notes)
+    linear, _ = read(tmp_path / "plain" / "shot.1001.png")
+    seen, _ = read(tmp_path / "seen" / "shot.1001.png")
+    decoded = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    inside = (linear > 0.0) & (linear < 1.0)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(decoded[inside], linear[inside], atol=4e-5)
+    with pytest.raises(InputError, match="same kind of file"):
+        run(replace(job, output=str(tmp_path / "x" / "shot.####.exr"), output_space="sRGB"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("exemplar", ["display", "cropped"])
+def test_an_exemplar_of_the_plates_format_lies_where_it_belongs_under_overscan(
+    job, tmp_path, out, demo_frames, exemplar
+):
+    """A plate with overscan and a still of its display window, or one with a bounding box, show the same frame."""
+    from colormnet.colour.spaces import ColourSpace
+
+    linear = ColourSpace("scene-linear Rec.709")
+    height, width = demo_frames[0].shape[:2]
+
+    def write(path, pixels, kind, data=(0, 0)):
+        path.parent.mkdir(exist_ok=True)
+        spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], 3, kind)
+        spec.x, spec.y = data
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = 0, 0, width - 24, height - 12
+        file = oiio.ImageOutput.create(str(path))
+        assert file.open(str(path), spec), oiio.geterror()
+        assert file.write_image(np.ascontiguousarray(pixels))
+        file.close()
+
+    for number, frame in enumerate(demo_frames[:2], 1001):
+        light = linear.from_display(frame) @ np.float32([[0.2126], [0.7152], [0.0722]])
+        write(tmp_path / "over" / f"p.{number}.exr", np.repeat(light, 3, axis=-1), "half", (-16, -8))
+    if exemplar == "display":
+        still = tmp_path / "still.png"
+        write(still, demo_frames[0][8 : 8 + height - 12, 16 : 16 + width - 24], "uint16")
+    else:
+        still = tmp_path / "still.exr"
+        write(still, linear.from_display(demo_frames[0][4:-4, 10:-10]), "float", (-6, -4))
+    told = Stopper()
+    spec = ExemplarSpec(str(still), frame=1001)
+    run(replace(job, plate=str(tmp_path / "over" / "p.####.exr"), exemplars=(spec,)), told)
+    assert any("lies on the plate's display window" in note for note in told.notes), told.notes
+    assert not any("does not show" in note or "stretched" in note for note in told.notes), told.notes
+    coloured, _ = read(out / "shot.1001.exr")
+    got = linear.to_display(coloured)[8:-4, 16:-8]
+    assert np.abs(got - demo_frames[0][8:-4, 16:-8]).mean() < 0.02

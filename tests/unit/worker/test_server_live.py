@@ -195,6 +195,24 @@ def test_one_worker_for_each_device(rig, client, launcher, fork_server, places):
     assert rig.leftovers(places) == []
 
 
+def test_an_endpoint_file_that_somebody_removed_comes_back(rig, client, launcher, fork_server, places):
+    """Without it the worker would hold the lock and nobody could find it."""
+    found = launcher.find()
+    (places / "run" / "engine-cpu.json").unlink()
+    assert rig.wait_until(lambda: launcher.find() == found, 10)
+    with Client(rig.ForkLauncher(fork_server, places)) as other:
+        assert other.status().pid == client.status().pid
+
+
+def test_a_worker_whose_socket_was_removed_makes_room_for_the_next(rig, client, launcher, fork_server, places):
+    found = launcher.find()
+    os.unlink(found.address)
+    with Client(rig.ForkLauncher(fork_server, places)) as other:
+        other.connect(timeout=60)
+        assert other.status().pid != found.pid
+        assert rig.wait_until(lambda: fork_server.alive() == [other.status().pid], 20)
+
+
 def test_the_fall_back_to_the_cpu_is_said_loudly(rig, fork_server, places):
     import torch
 

@@ -108,11 +108,11 @@ def test_a_new_exemplar_reuses_keys_and_the_old_one_finds_its_results_again(rig,
     assert rig.picture(tmp_path / "c1005.exr") == rig.picture(tmp_path / "a1005.exr")
 
 
-def test_an_exemplar_of_a_later_frame_equals_colormnet_colorize(rig, client, shot, settings, tmp_path):
+def test_an_exemplar_of_a_later_frame_equals_colormnet_colorize(rig, client, fork_server, shot, settings, tmp_path):
     plates, exemplar, _ = shot
     specs = (rig.ExemplarSpec(str(exemplar), None, None), rig.ExemplarSpec(str(exemplar), None, 1001))
     some = {frame: plates[frame] for frame in sorted(plates)[:4]}
-    straight = rig.straight_run(some, specs, tmp_path / "straight", frames="1001-1004", saturation=1.2)
+    straight = rig.straight_run(fork_server, some, specs, tmp_path / "straight", frames="1001-1004", saturation=1.2)
     session = client.open_session(
         "two exemplars",
         settings._replace(saturation=1.2),
@@ -126,11 +126,13 @@ def test_an_exemplar_of_a_later_frame_equals_colormnet_colorize(rig, client, sho
     assert rig.differing(straight, out) == []
 
 
-def test_layers_equal_colormnet_colorize(rig, client, shot, settings, tmp_path):
+def test_layers_equal_colormnet_colorize(rig, client, fork_server, shot, settings, tmp_path):
     plates, exemplar, _ = shot
     some = {frame: plates[frame] for frame in sorted(plates)[:2]}
     spec = rig.ExemplarSpec(str(exemplar), None, 1001)
-    straight = rig.straight_run(some, (spec,), tmp_path / "s", frames="1001-1002", outputs="both", confidence=True)
+    straight = rig.straight_run(
+        fork_server, some, (spec,), tmp_path / "s", frames="1001-1002", outputs="both", confidence=True
+    )
     wanted = settings._replace(layers=("a", "b", "confidence"))
     session = client.open_session("layers", wanted, sorted(some), [Exemplar(str(exemplar), frame=1001)])
     out = outputs(tmp_path, some)
