@@ -44,6 +44,7 @@ from .media.notation import frames_text, has_pattern, image_format, parse_frames
 
 if TYPE_CHECKING:
     from .model import Model
+    from .network.interface import Keys
     from .session import Colorizer
 
 T = TypeVar("T")
@@ -507,12 +508,11 @@ class _Run:
         pool: ThreadPoolExecutor,
     ) -> None:
         plan = self.plan
-        for index in range(start, last + 1):
-            ready = reader.next()
-            prepared = ready.prepared.result()
+        frames = _frames_with_keys(session, reader, last + 1 - start)
+        for index, (ready, prepared, keys) in enumerate(frames, start):
             number = ready.frame.number
             chroma, confidence = step_session(
-                session, prepared, self.carried.get(number), last=index == len(plan.order) - 1
+                session, prepared, self.carried.get(number), last=index == len(plan.order) - 1, keys=keys
             )
             self.confidence[number] = float(np.mean(confidence, dtype=np.float64))
             if prepared.non_finite:
@@ -611,6 +611,35 @@ class _Reader:
             self._queue.put(item)
             if isinstance(item, BaseException):
                 return
+
+
+def _frames_with_keys(
+    session: "Colorizer", reader: _Reader, count: int
+) -> "Iterator[tuple[_Ready, PreparedFrame, Keys | None]]":
+    """The next ``count`` frames; on a processor each with its keys, worked out while the frame before is coloured.
+
+    Keys depend on the frame alone. One frame ahead is enough to keep both threads busy, and bounds the memory. An
+    accelerator works ahead of the program anyway: None there.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="colormnet-keys") as encoder:
+        on_processor = session.model.device.type == "cpu"
+
+        def fetch() -> "tuple[_Ready, PreparedFrame, Future[Keys] | None]":
+            ready = reader.next()
+            prepared = ready.prepared.result()
+            return ready, prepared, encoder.submit(session.encode, prepared.luminance) if on_processor else None
+
+        upcoming: tuple[_Ready, PreparedFrame, Future[Keys] | None] | Exception = fetch()
+        for left in range(count - 1, -1, -1):
+            if isinstance(upcoming, Exception):  # only now: the frames before it are done
+                raise upcoming
+            ready, prepared, keys = upcoming
+            if left:
+                try:
+                    upcoming = fetch()
+                except Exception as error:
+                    upcoming = error
+            yield ready, prepared, None if keys is None else keys.result()
 
 
 class _Writer:
