@@ -80,8 +80,8 @@ class ColorNetwork(nn.Module, ABC):
     ) -> tuple[Tensor, ...]:
         """What local attention keeps of a coloured frame (tensors private to the network).
 
-        ``earlier`` is what it kept before, ``local`` what `read_locally` answered for this frame; both are None where the
-        frame starts afresh (an exemplar, or the first frame).
+        ``earlier`` is what it kept before, ``local`` what `read_locally` answered for this frame; both are None
+        where the frame starts afresh (an exemplar, or the first frame).
         """
 
     @abstractmethod
