@@ -41,7 +41,8 @@ def backward_flow(luminance: Tensor, earlier: Tensor, start: Tensor | None = Non
     now, then = grey_levels(luminance), grey_levels(earlier)
     starts: Sequence[Flow | None] = [None] * len(now)
     if start is not None:
-        starts = list(start.detach().float().permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        # A copy of its own: DIS writes into the plane it starts from.
+        starts = list(np.array(start.detach().float().permute(0, 2, 3, 1).cpu().numpy(), order="C"))
     # DIS splits the picture by the number of threads, and its result with it.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from colormnet.training.unroll import Prediction
 
-_SQUARED = 3.0  # weight of the squared error beside L1: large errors are what a viewer sees
+_SQUARED = 12.0  # weight of the squared error beside L1: large errors are what a viewer sees
 _CANDIDATE = 0.25
 _CERTAIN = 0.04  # an error this large (4.4 units of a or b) halves the confidence
 

@@ -74,7 +74,7 @@ def test_the_motion_to_the_anchor_follows_the_chain(unsettled, planes):
 
 
 def test_a_start_is_taken_up_by_the_search(planes):
-    start = torch.zeros(1, 2, 96, 160)
+    start = torch.zeros(1, 96, 160, 2).permute(0, 3, 1, 2)  # laid out as DIS has it, which writes where it starts
     start[:, 0] = 3.0
     cold, warm = backward_flow(planes[4], planes[0]), backward_flow(planes[4], planes[0], start)
     assert not torch.equal(cold, warm)
