@@ -33,6 +33,7 @@ OLDEST = (3, 10)
 NEWER_NAMES = ["python3.13", "python3.12", "python3.11", "python3.10", "python3.14"]
 STAMP = "colormnet-install.json"
 ROOM_NEEDED = 8 * 2**30  # bytes: PyTorch for Linux brings its CUDA libraries along
+MOST_AT_ONCE = 4  # files of tests; each may take 2 GB of memory
 EXTRAS = {"demo": [], "setup": [], "doctor": [], "test": ["test"]}
 
 CHECK_TORCH = """
@@ -333,6 +334,19 @@ def set_up(extras, torch_index):
 # --- the commands ------------------------------------------------------------------------------------------------
 
 
+def side_by_side():
+    """pytest's arguments that run as many files at once as the machine has room for; every process uses one core.
+
+    The files in their own order, not the ones with most tests first: the few long tests come early.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        cores = os.cpu_count() or 1
+    at_once = min(cores, MOST_AT_ONCE)
+    return ["-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"] if at_once > 1 else []
+
+
 def run_tests(python, arguments):
     """Lint, types, then pytest, whose closing line is the last one; 0 only when all of them pass."""
     checks = [
@@ -346,7 +360,7 @@ def run_tests(python, arguments):
         if subprocess.call([str(python), *command], cwd=str(ROOT), stdin=subprocess.DEVNULL) != 0:
             failed.append(name)
     say("--- pytest" + (" (already failed: {})".format(", ".join(failed)) if failed else ""))
-    chosen = arguments or ["-m", "not benchmark"]
+    chosen = arguments or [*side_by_side(), "-m", "not benchmark"]
     code = subprocess.call([str(python), "-m", "pytest", *chosen], cwd=str(ROOT), stdin=subprocess.DEVNULL)
     return code or (1 if failed else 0)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import files
@@ -14,6 +15,20 @@ import pytest
 # PyTorch rounds sums otherwise with another number of threads. Tests compare pictures of this process with those of
 # others bit for bit, and several of them run at once: one thread each, here and in every process started from here.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+_counts: Counter[str] = Counter()  # of the fault suite, which may run in another process
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        for name, value in report.user_properties:
+            if name == "fault suite":
+                _counts.update(value)  # type: ignore[arg-type]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _counts:
+        terminalreporter.write_line("fault suite: " + ", ".join(f"{count} {what}" for what, count in _counts.items()))
 
 
 @pytest.fixture(scope="session")

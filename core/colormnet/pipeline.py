@@ -22,7 +22,7 @@ import numpy as np
 from .colour.spaces import ColourSpace, convert, default_space
 from .colouring import ColouredFrame, FrameColouring, Plane, PreparedFrame, start_session, step_session
 from .errors import InputError, InterruptedRun, OutOfMemoryError
-from .exemplars import LoadedExemplar, load_exemplar
+from .exemplars import LoadedExemplar, load_exemplar, read_picture
 from .job import ColorizeJob
 from .job_state import FrameRecord, JobState, content_digest, differences, file_identity, fingerprint
 from .media.atomic import refuse_overwrite
@@ -173,14 +173,27 @@ def planned(job: ColorizeJob, model: "Model | None" = None) -> Iterator[Plan]:
         source.close()
 
 
-def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
-    from .model import load_model
+def check_footage(job: ColorizeJob) -> None:
+    """Check what a job reads and where it would write, without its network, which may only be on other machines.
 
-    info = source.info
+    Raises InputError: no such frames, exemplars or colour spaces, an exemplar for a frame that is not in the shot, an
+    output that is a file of the input.
+    """
+    with open_source(job.plate, job.frames) as source:
+        _shot_of(job, source)
+        for name in (job.exemplar_space, job.output_space):
+            if name is not None:
+                ColourSpace(name)
+        for spec in job.exemplars:
+            read_picture(spec)
+
+
+def _shot_of(job: ColorizeJob, source: FrameSource) -> tuple[list[int], ColourSpace]:
+    """The frames of the shot in order, and the plate's colour space. Raises InputError."""
     order = list(source.frames)
     if not order:
         raise InputError(f"{job.plate} holds no frames; check the name and the range.")
-    space = ColourSpace(job.space or default_space(**vars(info.hint)))
+    space = ColourSpace(job.space or default_space(**vars(source.info.hint)))
     undeclared = [spec for spec in job.exemplars if spec.frame is not None and spec.frame not in order]
     if undeclared:
         raise InputError(
@@ -188,6 +201,14 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
             f"{frames_text(order)}; correct the number, or leave it out for a picture from elsewhere."
         )
     _refuse_output_on_input(job, source)
+    return order, space
+
+
+def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
+    from .model import load_model
+
+    info = source.info
+    order, space = _shot_of(job, source)
     if model is None:
         model = load_model(job.model, job.weights, device=job.device, precision=job.precision)
     short_side = job.working_size or model.default_working_size

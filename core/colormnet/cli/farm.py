@@ -125,7 +125,12 @@ def submit(
     at_once: Annotated[int, typer.Option("--at-once", help="Tasks of a shot at one time, in the mode parallel.")] = 8,
     retries: Annotated[int, typer.Option("--retries", help="How often a failed task is tried again.")] = 3,
     user: Annotated[str, typer.Option("--user", help="OpenCue's user. Default: you.")] = "",
-    check: Annotated[bool, typer.Option("--check", help="Validate the files written, as the manager would.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Check plates, exemplars, colour spaces and the files written, as the manager would."
+        ),
+    ] = False,
     local: Annotated[
         bool, typer.Option("--local", help="Run the job here: by 'openjd run', for other managers by the shell script.")
     ] = False,
@@ -180,6 +185,14 @@ def submit(
     base = Path(os.path.abspath(job_folder))
     folders = [base / shot.name if shots is not None else base for shot in found]
     problems: list[str] = []
+    if check:
+        from colormnet.pipeline import check_footage
+
+        for shot in found:
+            try:
+                check_footage(shot.job)
+            except InputError as error:
+                raise InputError(f"Shot {shot.name}: {error}") from error
     for shot, folder in zip(found, folders, strict=True):
         if overwrite:
             _start_afresh(shot)

@@ -38,21 +38,13 @@ def long_shot(rig, fork_server, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_worker_left(fork_server):
-    """A test that fails does not drag down the next."""
+def no_worker_left(fork_server, record_property):
+    """A test that fails does not drag down the next; what was done goes into the line with the counts at the end."""
+    before = COUNTS.copy()
     yield
     for pid in fork_server.alive():
         os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def summary(request):
-    """The line with the counts, at the end."""
-    yield
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    line = ", ".join(f"{count} {what}" for what, count in COUNTS.items())
-    if reporter is not None:
-        reporter.write_line(f"\nfault suite: {line}")
+    record_property("fault suite", dict(COUNTS - before))
 
 
 def settings(rig, **more):

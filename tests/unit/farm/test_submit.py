@@ -79,3 +79,19 @@ def test_overwrite_gives_the_place_to_the_new_job(words, job, models):
     assert content_of(job) != before
     with pytest.raises(InputError, match="belongs to another job"):
         run_task(Task(older), StopAfter(), threading.Event(), models)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (["-e", "nowhere.png"], "nowhere.png does not exist"),
+        (["--space", "ACEScgg"], "did you mean ACEScg"),
+        (["--exemplar-space", "ACEScgg"], "did you mean ACEScg"),
+        (["-o", "{plate}"], "is a file of the input"),
+    ],
+)
+def test_check_finds_what_every_task_would_fail_of(words, job, tmp_path, change, word):
+    """Found at the desk and not by the farm at night; nothing is written then."""
+    with pytest.raises(InputError, match=word):
+        submit(*words, *(text.format(plate=job.plate) for text in change), "--check")
+    assert not (tmp_path / "job").exists()

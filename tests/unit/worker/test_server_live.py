@@ -384,13 +384,26 @@ def test_a_file_request_outlives_a_killed_worker_and_can_be_cancelled(rig, clien
 
 
 def test_the_command_line_and_the_real_launcher(rig, shot, places, tmp_path):
-    """`colormnet worker` from start to stop, in processes of their own."""
-    environment = {**os.environ, "COLORMNET_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    """`colormnet worker` from start to stop, in processes of their own, with as many threads as they choose.
 
-    def worker(*arguments):
-        command = [sys.executable, "-m", "colormnet.cli.main", "worker", *arguments, "--device", "cpu"]
+    The worker's layers (float, so that no rounding to half hides a difference) are those of `colormnet colorize`.
+    """
+    environment = {**os.environ, "COLORMNET_CACHE": str(tmp_path / "cache")}
+    del environment["OMP_NUM_THREADS"]
+
+    def colormnet(*arguments):
+        command = [sys.executable, "-m", "colormnet.cli.main", *arguments, "--device", "cpu"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
+    def worker(*arguments):
+        return colormnet("worker", *arguments)
+
+    plates, exemplar, _ = shot
+    some = sorted(plates)[:3]
+    plate, straight = str(plates[1001].parent / "plate.####.exr"), str(tmp_path / "straight.####.exr")
+    words = [plate, "-e", f"{exemplar}@1001", "-o", straight, "--frames", "1001-1003", "--space", rig.SPACE]
+    done = colormnet("colorize", *words, "--working-size", str(rig.HEIGHT), "--outputs", "both", "--confidence")
+    assert done.returncode == 0, done.stderr
     assert worker("status").stdout.strip() == "No worker runs."
     assert worker("stop").stdout.strip() == "No worker runs."
     started = worker("start")
@@ -398,17 +411,19 @@ def test_the_command_line_and_the_real_launcher(rig, shot, places, tmp_path):
     assert "The worker runs" in started.stdout
     found = json.loads(worker("status", "--json").stdout)
     assert (found["device"], found["sessions"]) == ("cpu", [])
-    plates, exemplar, straight = shot
     with Client(Launcher(device="cpu", python="/nowhere"), name="host") as client:
-        settings = SessionSettings(space=rig.SPACE, working_size=rig.HEIGHT)
-        session = client.open_session("cli", settings, sorted(plates), [Exemplar(str(exemplar), frame=1001)])
-        session.colorize(1001, str(plates[1001]), str(tmp_path / "1001.exr"))
-    assert rig.picture(tmp_path / "1001.exr") == rig.picture(straight[1001])
-    table = worker("status").stdout
-    assert "cli" in table
-    assert "lite" in table
-    assert worker("free").stdout.strip() == "The device is free."
-    assert worker("forget", "cli").returncode == 0
-    assert worker("stop").stdout.strip() == "The worker has stopped."
+        layers = ("a", "b", "confidence")
+        settings = SessionSettings(space=rig.SPACE, working_size=rig.HEIGHT, layers=layers)
+        session = client.open_session("cli", settings, some, [Exemplar(str(exemplar), frame=1001)])
+        for frame in some:
+            session.colorize(frame, str(plates[frame]), str(tmp_path / f"{frame}.exr"))
+        table = worker("status").stdout
+        assert "cli" in table
+        assert "lite" in table
+        assert worker("free").stdout.strip() == "The device is free."
+        assert worker("forget", "cli").returncode == 0
+        assert worker("stop").stdout.strip() == "The worker has stopped."
+    outputs = {frame: tmp_path / f"{frame}.exr" for frame in some}
+    assert rig.differing({frame: tmp_path / f"straight.{frame}.exr" for frame in some}, outputs) == []
     assert endpoint.process_start(found["pid"]) is None
     assert rig.leftovers(places, tmp_path / "cache") == []
