@@ -133,8 +133,9 @@ def host_folder() -> str:
 class Launcher:
     """How a worker is found and started.
 
-    ``python``: the engine's interpreter; None looks for it (see the module). ``device``: "auto", "cpu", "cuda:0",
-    "mps". ``arguments``: further ones for ``colormnet worker run``. ``environment``: added to the worker's.
+    ``python``: the engine's interpreter; None looks for it (see the module). ``device``: "auto", "cpu", "cuda:0".
+    ``arguments``: further ones for ``colormnet worker run``. ``environment``: added to the worker's. ``attended``: the
+    worker ends soon after this process has ended and nobody is connected; else only when it has been idle for long.
     """
 
     def __init__(
@@ -143,8 +144,10 @@ class Launcher:
         python: Optional[str] = None,
         arguments: Sequence[str] = (),
         environment: Optional[Dict[str, str]] = None,
+        attended: bool = True,
     ) -> None:
         self.device = device
+        self.attended = attended
         self.python = python
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
@@ -211,7 +214,9 @@ class Launcher:
         """What is run. Raises WorkerUnavailable."""
         python = self.python or find_python()[0]
         command = [python, "-m", "colormnet.cli.main", "worker", "run", "--device", self.device]
-        return [*command, "--parent", str(os.getpid()), *self.arguments]
+        if self.attended:
+            command += ["--parent", str(os.getpid())]
+        return command + self.arguments
 
     def start(self) -> None:
         """Start a worker in the background; it serves once its endpoint file is there. Raises WorkerUnavailable."""

@@ -54,10 +54,11 @@ def run(
 
 @app.command()
 def start(device: DeviceOption = "auto") -> None:
-    """Start the worker in the background, unless it runs already."""
+    """Start the worker in the background, unless it runs already. It ends after 15 minutes without work, or by stop."""
     from colormnet_host.client import Client
 
-    with Client(_launcher(device), name="colormnet worker start") as client:
+    # This command ends at once; the worker is for whoever comes next.
+    with Client(_launcher(device, attended=False), name="colormnet worker start") as client:
         try:
             client.connect(progress=lambda said: typer.echo(said.message))
             found = client.status()
@@ -161,12 +162,12 @@ def forget(session: str, device: DeviceOption = "auto") -> None:
     typer.echo(f"Nothing is kept of the session {session} any more.")
 
 
-def _launcher(device: str) -> Any:
+def _launcher(device: str, attended: bool = True) -> Any:
     import sys
 
     from colormnet_host.launcher import Launcher
 
-    return Launcher(device=device, python=sys.executable)
+    return Launcher(device=device, python=sys.executable, attended=attended)
 
 
 def _explained(error: Exception) -> Exception:

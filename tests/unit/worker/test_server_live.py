@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -411,6 +412,8 @@ def test_the_command_line_and_the_real_launcher(rig, shot, places, tmp_path):
     assert "The worker runs" in started.stdout
     found = json.loads(worker("status", "--json").stdout)
     assert (found["device"], found["sessions"]) == ("cpu", [])
+    if (running := Path(f"/proc/{found['pid']}/cmdline")).exists():  # it does not end because `worker start` has
+        assert b"--parent" not in running.read_bytes()
     with Client(Launcher(device="cpu", python="/nowhere"), name="host") as client:
         layers = ("a", "b", "confidence")
         settings = SessionSettings(space=rig.SPACE, working_size=rig.HEIGHT, layers=layers)
