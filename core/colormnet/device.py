@@ -57,6 +57,19 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def share_processor() -> None:
+    """Let every operation use half of the processor's cores, and leave the rest to what runs beside it.
+
+    Frames are read, encoded ahead, finished and written at the same time; with all cores for each of these they wait
+    for one another. The command line, the worker and farm tasks all come through here, so that they round alike.
+    ``OMP_NUM_THREADS`` has precedence.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // 2))
+
+
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The number format for a precision. ``auto`` is float32, the only one whose output was checked on every device.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colormnet.device import choose_device, choose_dtype, free_memory
+from colormnet.device import choose_device, choose_dtype, free_memory, share_processor
 from colormnet.errors import InputError, WeightsError
 from colormnet.memory.settings import MemorySettings
 from colormnet.network import checkpoint
@@ -96,7 +96,7 @@ def load_model(
     device: str = "auto",
     precision: str = "auto",
 ) -> Model:
-    """A model by name.
+    """A model by name. On the CPU, PyTorch is told to use half of the cores (see `device.share_processor`).
 
     Args:
         name: ``lite`` (the shipped default, free to use) or ``released`` (the authors' network, whose weights are
@@ -114,6 +114,8 @@ def load_model(
         raise InputError(f"unknown model {name!r}: choose {' or '.join(MODELS)}")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
+    if where.type == "cpu":
+        share_processor()
     stored, origin = _read(name, weights)
     config = checkpoint.header_config(stored, origin)
     network = _build(name, config, origin)

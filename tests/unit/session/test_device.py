@@ -1,5 +1,6 @@
 """Devices, precisions and running out of memory."""
 
+import os
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from colormnet import Colorizer, Model
-from colormnet.device import available_devices, choose_device, describe_devices, free_memory
+from colormnet.device import available_devices, choose_device, describe_devices, free_memory, share_processor
 from colormnet.errors import DeviceError, InputError, OutOfMemoryError
 from colormnet.network.variants import build_variant
 
@@ -110,3 +111,19 @@ def test_a_suggestion_fits_what_is_free(model, monkeypatch):
     assert model.estimate_bytes(larger, round(1920 * larger / 1080)) > 0.8 * room
     monkeypatch.setattr("colormnet.model.free_memory", lambda device: 0)
     assert model.suggest_working_size(1080, 1920) is None
+
+
+def test_half_of_the_cores_unless_told_otherwise(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        torch.set_num_threads(3)
+        share_processor()
+        assert torch.get_num_threads() == 3
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        share_processor()
+        share_processor()
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
