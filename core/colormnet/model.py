@@ -24,6 +24,7 @@ MODELS = ("lite", "released")
 _WORKING_SIZES = {"lite": 256, "released": 448}
 # Peak bytes of one step beside weights and memory, per padded pixel in float32: measured, see tests/benchmarks.
 _STEP_BYTES_PER_PIXEL = {"lite": 1000, "released": 1000}
+_STEP_BYTES = {"lite": 0, "released": 192 * 2**20}  # and at any size: what the kernels keep for themselves
 _SPARE = 0.8  # share of the free memory that a suggested working size may fill
 
 
@@ -75,7 +76,8 @@ class Model:
         tokens = settings.working_frames * pixels // network.token_stride**2 + settings.long_term_tokens
         channels = 2 * network.key_channels + network.value_channels + 3
         # Twice the memory: a memorised frame is joined into a new copy before the old one goes.
-        return (_STEP_BYTES_PER_PIXEL[family] * pixels // 4 + 2 * tokens * channels) * self.dtype.itemsize
+        step = _STEP_BYTES_PER_PIXEL[family] * pixels // 4
+        return _STEP_BYTES[family] + (step + 2 * tokens * channels) * self.dtype.itemsize
 
     def suggest_working_size(self, height: int, width: int, settings: MemorySettings | None = None) -> int | None:
         """Short side in pixels, below that of (height, width), of a frame that fits the device; None if none does."""
