@@ -15,8 +15,8 @@ Flow = npt.NDArray[np.float32]
 def _search() -> cv2.DISOpticalFlow:
     """DIS down to single pixels, without the variational refinement, which costs more than it brings there.
 
-    Measured as chained propagation over the first 60 frames of the validation clips: 0.9 dB above preset medium at 1.3
-    times its time (`tests/benchmarks/motion.py`).
+    Measured as chained propagation over the first 60 frames of the validation clips: 1.0 dB above preset medium in
+    about its time (`python tests/benchmarks/motion.py VAL`).
     """
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
