@@ -135,6 +135,7 @@ class Launcher:
         python: str | None = None,
         arguments: Sequence[str] = (),
         environment: Any = None,
+        attended: bool = True,
     ) -> None:
         self.device = device
 
