@@ -261,9 +261,9 @@ class Colorizer:
         self._hidden = decoded.hidden if update else hidden
         self._confidence = self._sureness(decoded, readout.similarity, light)
         if memorising:
-            self._memorise(keys, light, decoded.chroma, hidden, deep=not opening, permanent=False, local=local)
+            self._memorise(keys, light, decoded.chroma, hidden, deep=not opening, permanent=False, kept=decoded.kept)
         elif self.settings.local_reference == "previous" and not last:
-            self._refer(keys, light, decoded.chroma, None, self._reference, local)
+            self._refer(keys, light, decoded.chroma, None, self._reference, decoded.kept)
         return decoded.chroma
 
     def _memorise(
@@ -274,14 +274,14 @@ class Colorizer:
         hidden: Tensor | None,
         deep: bool,
         permanent: bool,
-        local: tuple[Tensor, ...] | None = None,
+        kept: tuple[Tensor, ...] | None = None,
     ) -> None:
         values = self.model.network.encode_value(keys, light, colour, hidden, deep)
         self._bank.memorise(keys, values.value, permanent, self._evicting())
         self._hidden = values.hidden if deep else hidden
         self._last_memorised = self.frame_index
         # Nothing before an exemplar counts any more.
-        self._refer(keys, light, colour, values, None if permanent else self._reference, local)
+        self._refer(keys, light, colour, values, None if permanent else self._reference, kept)
 
     def _refer(
         self,
@@ -290,13 +290,13 @@ class Colorizer:
         colour: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None,
-        local: tuple[Tensor, ...] | None,
+        kept: tuple[Tensor, ...] | None,
     ) -> None:
         """Make this frame the one that local attention reads."""
         network = self.model.network
         if values is None and network.reference_needs_value:
             values = network.encode_value(keys, light, colour, self._hidden, deep=False)
-        self._reference = network.reference(keys, light, colour, values, earlier, local)
+        self._reference = network.reference(keys, light, colour, values, earlier, kept)
 
     def _sureness(self, decoded: Decoded, similarity: Tensor, light: Tensor) -> Tensor:
         """(1, 1, H, W) of the padded frame."""

@@ -69,7 +69,8 @@ def train(
     if preset is Preset.paper:
         chosen = settings.paper(chosen)
     elif network != "lite":
-        chosen = replace(chosen, size=224, loss="l1", backbone_rate=1.0, frozen_stages=0)
+        chosen = settings.whole_sequences(replace(chosen, size=224, batch=4, loss="l1"))
+        chosen = replace(chosen, backbone_rate=1.0, frozen_stages=0)
     given: dict[str, Any] = {
         "steps": steps,
         "batch": batch,

@@ -39,6 +39,7 @@ class Decoded(NamedTuple):
     chroma: Tensor  # (B, 2, H, W), in [-1, 1]
     hidden: Tensor | None
     confidence: Tensor | None  # (B, 1, H', W') in [0, 1] at any resolution, or None where the network has no such head
+    kept: tuple[Tensor, ...] | None = None  # what `reference` needs to know of this step, private to the network
 
 
 class ColorNetwork(nn.Module, ABC):
@@ -76,12 +77,12 @@ class ColorNetwork(nn.Module, ABC):
         chroma: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None = None,
-        local: tuple[Tensor, ...] | None = None,
+        kept: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
         """What local attention keeps of a coloured frame (tensors private to the network).
 
-        ``earlier`` is what it kept before, ``local`` what `read_locally` answered for this frame; both are None
-        where the frame starts afresh (an exemplar, or the first frame).
+        ``earlier`` is the frame's own reference, ``kept`` what `decode` kept of it; both are None where the frame
+        starts afresh (an exemplar, or the first frame).
         """
 
     @abstractmethod

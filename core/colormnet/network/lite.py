@@ -11,9 +11,11 @@ anisotropic L2 similarity, local attention on an adjacent frame, a decoder. What
 - the same motion carries chroma at full working resolution, from the previous frame and from an *anchor*: the newest
   exemplar in the shot (else the first frame), which no chain of frames has worn. The motion to the anchor is what the
   chain of frames adds up to, searched again around it at every frame; where the two disagree, it is in *doubt*;
+- how sure a frame was of its colour is carried along with the colour: what was once guessed wrong stays open to
+  correction, though it has been followed well ever since;
 - the output is what is carried, corrected where a learned gate opens towards a mix of the memory read, a guess from the
   content alone and a residual. The gate can close fully, so that nothing creeps in over a long shot. A learned
-  confidence goes with it. There is no hidden state.
+  certainty goes with it. There is no hidden state.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,10 @@ from colormnet.network.motion import backward_flow, warp
 
 _BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0 at strides 2, 4, 8, 16, 32
 _DOUBT = 8.0  # pixels between the anchor's chained and searched motion from which on doubt is full
+# Chroma and missed luminance are small numbers that matter: enlarged, the convolutions learn from them sooner.
+_CHROMA_GAIN = 5.0
+_MISSED_GAIN = 10.0
+_GATE_GAIN = 4.0
 _CHROMA_PATCH = 4  # a stride-16 token carries a 4x4 patch of stride-4 chroma
 
 
@@ -54,8 +60,13 @@ class LiteConfig:
     window: int = 5
 
 
+def _bend(x: Tensor) -> Tensor:
+    """The activation of all that is trained here: with plain ReLU half of the channels died within some hundred steps."""
+    return F.leaky_relu(x, 0.1)
+
+
 class Residual(nn.Module):
-    """Two 3x3 convolutions with a skip connection: (B, C, H, W) -> (B, C, H, W)."""
+    """Two 3x3 convolutions beside a straight way through: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -65,7 +76,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine ``x``."""
-        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
+        return x + self.conv2(_bend(self.conv1(_bend(x))))
 
 
 class Neck(nn.Module):
@@ -87,9 +98,9 @@ class Neck(nn.Module):
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone maps at strides 2..32 -> neck maps at strides 16, 8, 4."""
         _, f4, f8, f16, f32 = maps
-        p16 = F.relu(self.merge16(F.relu(self.from16(f16) + _double(self.from32(f32)))))
-        p8 = F.relu(self.merge8(F.relu(self.from8(f8) + _double(self.down16(p16)))))
-        p4 = F.relu(self.merge4(F.relu(self.from4(f4) + _double(self.down8(p8)))))
+        p16 = _bend(self.merge16(_bend(self.from16(f16) + _double(self.from32(f32)))))
+        p8 = _bend(self.merge8(_bend(self.from8(f8) + _double(self.down16(p16)))))
+        p4 = _bend(self.merge4(_bend(self.from4(f4) + _double(self.down8(p8)))))
         return p16, p8, p4
 
 
@@ -151,6 +162,11 @@ def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def _enlarged(missed: Tensor) -> Tensor:
+    """(B, 4, h, w) as `Lite.read_locally` gives it: the two planes of missed luminance enlarged."""
+    return torch.cat((_MISSED_GAIN * missed[:, :2], missed[:, 2:]), 1)
+
+
 def _rows(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, h*w, C), contiguous."""
     return x.flatten(2).transpose(1, 2).contiguous()
@@ -188,25 +204,33 @@ class Lite(ColorNetwork):
         self.in16 = nn.Conv2d(config.width16 + self.value_channels + 2, config.width16, 3, padding=1)
         self.res16 = Residual(config.width16)
         self.up16 = nn.Conv2d(config.width16, config.width8, 1)
-        self.in8 = nn.Conv2d(2 * config.width8 + 2 + 4 + 8 + 5, config.width8, 3, padding=1)
+        # Each finer level is the coarser one, the features there and what else is known there, each through its own
+        # convolution and added: what a convolution of all of them side by side would give, without joining them.
+        self.features8 = nn.Conv2d(config.width8, config.width8, 1)
+        self.known8 = nn.Conv2d(2 + 4 + 8 + 6, config.width8, 1)
         self.res8 = Residual(config.width8)
         self.up8 = nn.Conv2d(config.width8, config.width4, 1)
-        self.in4 = nn.Conv2d(2 * config.width4 + 2 + 4 + 4, config.width4, 3, padding=1)
+        self.features4 = nn.Conv2d(config.width4, config.width4, 1)
+        self.known4 = nn.Conv2d(2 + 4 + 5, config.width4, 1)
         self.res4 = Residual(config.width4)
         self.guess = nn.Conv2d(config.width4, 2, 3, padding=1)
-        self.certainty = nn.Conv2d(config.width4, 1, 3, padding=1)
         self.up4 = nn.Conv2d(config.width4, config.width2, 1)
-        self.in2 = nn.Conv2d(config.width2 + c2 + 32 + 2 + 2, config.width2, 3, padding=1)
+        self.features2 = nn.Conv2d(c2, config.width2, 1)
+        self.candidates2 = nn.Conv2d(4, config.width2, 1)
+        self.known2 = nn.Conv2d(9, config.width2, 2, stride=2)
         self.res2 = Residual(config.width2)
-        # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess.
-        self.out = nn.Conv2d(config.width2, 4 * 5, 3, padding=1)
+        # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess; of
+        # the certainty.
+        self.out = nn.Conv2d(config.width2, 4 * 6, 3, padding=1)
         self.trust = nn.Parameter(torch.tensor(60.0))
         self.caution = nn.Parameter(torch.tensor(4.0))
+        self.opening = nn.Parameter(torch.tensor(15.0))
+        self.recall = nn.Parameter(torch.tensor(1.0))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)
         with torch.no_grad():
             assert self.out.bias is not None
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.5, -2.5, 1.0]).repeat_interleave(4))
+            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.5, -2.5 / _GATE_GAIN, 1.0, 1.0]).repeat_interleave(4))
 
     def settle(self) -> None:
         """Fold the backbone's norms; keep channels last, which the processor's kernels like better."""
@@ -240,7 +264,7 @@ class Lite(ColorNetwork):
     def encode_value(self, keys: Keys, luminance: Tensor, chroma: Tensor, hidden: Tensor | None, deep: bool) -> Values:
         """Folded stride-4 chroma (32 channels) and learned channels at stride 16. ``chroma``: (B, 2, H, W)."""
         folded = F.pixel_unshuffle(F.avg_pool2d(chroma, 4), _CHROMA_PATCH)
-        learned = self.value_out(F.relu(self.value_in(torch.cat((keys.maps[0], folded), 1))))
+        learned = self.value_out(_bend(self.value_in(torch.cat((keys.maps[0], folded), 1))))
         return Values(torch.cat((folded, learned), 1), None)
 
     def reference(
@@ -250,14 +274,20 @@ class Lite(ColorNetwork):
         chroma: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None = None,
-        local: tuple[Tensor, ...] | None = None,
+        kept: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
-        """Matching features at stride 8, luminance and chroma of the frame; the anchor's, and the motion to it."""
+        """What the next frame looks back at.
+
+        Returns:
+            Matching features at stride 8, luminance, chroma and certainty of the frame; luminance and chroma of the
+            anchor, and the motion to it (B, 2, H, W).
+        """
+        certainty = torch.ones_like(luminance) if kept is None else kept[0]
+        anchor, flow = (luminance, chroma), torch.zeros_like(chroma)
+        if earlier is not None and kept is not None:
+            anchor, flow = (earlier[4], earlier[5]), kept[1]
         # In one layout whatever the kernels made: a snapshot knows no other, and going on from it gives the same bits.
-        frame = tuple(plane.contiguous() for plane in (keys.maps[4], luminance, chroma))
-        if earlier is None or local is None:
-            return *frame, *frame[1:], torch.zeros_like(frame[2])
-        return *frame, *earlier[3:5], local[4].contiguous()
+        return tuple(p.contiguous() for p in (keys.maps[4], luminance, chroma, certainty, *anchor, flow))
 
     def read_locally(self, keys: Keys, luminance: Tensor, reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Local attention around the motion, and the chroma that motion carries.
@@ -265,19 +295,20 @@ class Lite(ColorNetwork):
         Returns:
             Chroma read at stride 8 (B, 8, H/8, W/8, folded 2x2) and the largest weight (B, 1, H/8, W/8); the chroma
             carried from the previous frame and from the anchor (B, 4, H, W); by how much the luminance carried along
-            misses the frame's own, and the doubt about the motion to the anchor (B, 3, H, W); that motion (B, 2, H, W).
+            misses the frame's own, from either; the doubt about the motion to the anchor, and the uncertainty of the
+            previous frame's chroma (B, 4, H, W); the motion to the anchor (B, 2, H, W).
         """
-        past, light, chroma, anchor_light, anchor_chroma, anchor_flow = reference
+        past, light, chroma, certainty, anchor_light, anchor_chroma, anchor_flow = reference
         flow = backward_flow(luminance, light)
-        seen = warp(torch.cat((chroma, light, anchor_flow), 1), flow)
-        chained = flow + seen[:, 3:]
+        seen = warp(torch.cat((chroma, light, certainty, anchor_flow), 1), flow)
+        chained = flow + seen[:, 4:]
         anchor_flow = backward_flow(luminance, anchor_light, chained)
         anchored = warp(torch.cat((anchor_chroma, anchor_light), 1), anchor_flow)
         doubt = (anchor_flow - chained).norm(dim=1, keepdim=True).clamp(max=_DOUBT) / _DOUBT
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)
         carried = torch.cat((seen[:, :2], anchored[:, :2]), 1)
-        missed = torch.cat((seen[:, 2:3] - luminance, anchored[:, 2:] - luminance, doubt), 1)
+        missed = torch.cat((seen[:, 2:3] - luminance, anchored[:, 2:] - luminance, doubt, 1 - seen[:, 3:4]), 1)
         return read8, sure8, carried, missed, anchor_flow
 
     def decode(
@@ -290,8 +321,13 @@ class Lite(ColorNetwork):
         update_hidden: bool,
     ) -> Decoded:
         """Correct what is carried by the memory read, a guess and a residual. ``luminance``: (B, 1, H, W)."""
-        chroma, certainty, _ = self.compose(keys, luminance, readout, local)
-        return Decoded(chroma.clamp(-1, 1), None, certainty.sigmoid())
+        chroma, logits, _ = self.compose(keys, luminance, readout, local)
+        kept = self.kept(logits, local)
+        return Decoded(chroma.clamp(-1, 1), None, kept[0], kept)
+
+    def kept(self, logits: Tensor, local: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+        """What `reference` needs to know of a step: certainty (B, 1, H, W), 0 to 1; the motion to the anchor, if any."""
+        return (logits.sigmoid(),) if local is None else (logits.sigmoid(), local[4])
 
     def compose(
         self, keys: Keys, luminance: Tensor, readout: Readout, local: tuple[Tensor, ...] | None
@@ -299,40 +335,44 @@ class Lite(ColorNetwork):
         """The decoder's work, with what training supervises beside the result.
 
         Returns:
-            Chroma (B, 2, H, W), unclamped; certainty logits (B, 1, H/4, W/4); the candidates: memory read (B, 2, H/4,
+            Chroma (B, 2, H, W), unclamped; certainty logits (B, 1, H, W); the candidates: memory read (B, 2, H/4,
             W/4), guess (B, 2, H/4, W/4), local attention's read (B, 8, H/8, W/8, folded 2x2; zero without reference).
         """
         p16, p8, p4, f2 = keys.maps[:4]
         if local is None:
             batch, _, height, width = luminance.shape
             read8, sure8 = p8.new_zeros(batch, 8, *_size(p8)), p8.new_zeros(batch, 1, *_size(p8))
-            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 3, height, width)
+            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 4, height, width)
         else:
             read8, sure8, carried, missed = local[:4]
         present = torch.full_like(sure8, 0.0 if local is None else 1.0)
         memory4 = F.pixel_shuffle(readout.value[:, : 2 * _CHROMA_PATCH**2], _CHROMA_PATCH)
         match = torch.cat((readout.similarity.exp(), readout.similarity / 8), 1)
-        d16 = self.res16(F.relu(self.in16(torch.cat((p16, readout.value, match), 1))))
+        d16 = self.res16(self.in16(torch.cat((p16, readout.value, match), 1)))
         missed4, carried4 = F.avg_pool2d(missed.abs(), 4), F.avg_pool2d(carried, 4)
-        d8 = (_double(self.up16(d16)), p8, F.avg_pool2d(memory4, 2), F.avg_pool2d(carried4, 2), read8, sure8)
-        d8 = self.res8(F.relu(self.in8(torch.cat((*d8, F.avg_pool2d(missed4, 2), present), 1))))
-        d4 = torch.cat(
-            (_double(self.up8(d8)), p4, memory4, carried4, missed4, F.interpolate(sure8, scale_factor=2.0)), 1
-        )
-        d4 = self.res4(F.relu(self.in4(d4)))
+        known4 = torch.cat((_CHROMA_GAIN * torch.cat((memory4, carried4), 1), _enlarged(missed4)), 1)
+        known8 = self.known8(torch.cat((F.avg_pool2d(known4, 2), _CHROMA_GAIN * read8, sure8, present), 1))
+        d8 = self.res8(_double(self.up16(d16)) + self.features8(p8) + known8)
+        sure4 = F.interpolate(sure8, scale_factor=2.0)
+        known4 = self.known4(torch.cat((known4, sure4), 1))
+        d4 = self.res4(_double(self.up8(d8)) + self.features4(p4) + known4)
         guess4 = self.guess(d4)
-        memory2, guess2 = _double(memory4), _double(guess4)
-        fine = F.pixel_unshuffle(torch.cat((luminance, carried, missed), 1), 2)
-        d2 = self.res2(F.relu(self.in2(torch.cat((_double(self.up4(d4)), f2, fine, memory2, guess2), 1))))
+        candidates4 = torch.cat((memory4, guess4), 1)
+        coarse = _double(self.up4(d4) + self.candidates2(_CHROMA_GAIN * candidates4))
+        known2 = self.known2(torch.cat((luminance, _CHROMA_GAIN * carried, _enlarged(missed)), 1))
+        d2 = self.res2(coarse + self.features2(f2) + known2)
         out = F.pixel_shuffle(self.out(d2), 2)
-        guess = _double(guess2)
-        remembered = guess + out[:, 4:].sigmoid() * (_double(memory2) - guess) + 0.25 * out[:, :2]
+        memory, guess = F.interpolate(candidates4, scale_factor=4.0, mode="bilinear", align_corners=False).chunk(2, 1)
+        remembered = guess + out[:, 4:5].sigmoid() * (memory - guess) + 0.25 * out[:, :2]
         if local is None:
-            return remembered, self.certainty(d4), (memory4, guess4, read8)
+            return remembered, out[:, 5:], (memory4, guess4, read8)
         # Where the anchor's luminance fits worse than the previous frame's, or the motion to it is in doubt, its colour
-        # is another thing's.
-        worse = self.trust * (missed4[:, 1:2] - missed4[:, :1]) + self.caution * missed4[:, 2:]
-        against = F.interpolate(F.avg_pool2d(worse, 3, 1, 1), scale_factor=4.0, mode="bilinear", align_corners=False)
-        kept = carried[:, :2] + (out[:, 2:3] - against).sigmoid() * (carried[:, 2:] - carried[:, :2])
-        chroma = kept + F.hardsigmoid(out[:, 3:4]) * (remembered - kept)
-        return chroma, self.certainty(d4), (memory4, guess4, read8)
+        # is another thing's. Where neither fits, or the previous frame was not sure, something new is to be seen.
+        chain, anchor, doubt, unsure = missed4.chunk(4, 1)
+        worse = self.trust * (anchor - chain) + self.caution * doubt
+        new = self.opening * torch.minimum(chain, anchor) + self.recall * unsure
+        leaning = F.avg_pool2d(torch.cat((worse, new), 1), 3, 1, 1)
+        leaning = F.interpolate(leaning, scale_factor=4.0, mode="bilinear", align_corners=False)
+        kept = carried[:, :2] + (out[:, 2:3] - leaning[:, :1]).sigmoid() * (carried[:, 2:] - carried[:, :2])
+        chroma = kept + F.hardsigmoid(_GATE_GAIN * out[:, 3:4] + leaning[:, 1:]) * (remembered - kept)
+        return chroma, out[:, 5:], (memory4, guess4, read8)

@@ -82,7 +82,7 @@ class ColorMNet(ColorNetwork):
         chroma: Tensor,
         values: Values | None,
         earlier: tuple[Tensor, ...] | None = None,
-        local: tuple[Tensor, ...] | None = None,
+        kept: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, ...]:
         """The key and the value of the reference frame."""
         if values is None:

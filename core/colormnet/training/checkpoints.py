@@ -21,6 +21,7 @@ class RunState:
     """What changes from step to step."""
 
     step: int
+    turn: int  # rounds of training that are over
     network: ColorNetwork
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
@@ -32,6 +33,7 @@ def save(folder: Path, state: RunState, settings_hash: str) -> None:
     partial = target.with_suffix(".tmp")
     content = {
         "step": state.step,
+        "turn": state.turn,
         "settings": settings_hash,
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -60,6 +62,7 @@ def restore(folder: Path, state: RunState, settings_hash: str) -> bool:
     state.optimizer.load_state_dict(content["optimizer"])
     state.average = content["average"]
     state.step = content["step"]
+    state.turn = content["turn"]
     return True
 
 

@@ -1,10 +1,10 @@
-"""The training run: data in, weights out, resumable at any step."""
+"""The training run: data in, weights out, resumable at any round (a batch of sequences, learnt from in some steps)."""
 
 import hashlib
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from colormnet.training.backbone import load_pretrained_backbone
 from colormnet.training.footage import Footage, load_movie, load_photos, movie_files
 from colormnet.training.sequences import SequenceMaker
 from colormnet.training.settings import TrainingSettings
-from colormnet.training.unroll import unroll
+from colormnet.training.unroll import Prediction, roll_out, unroll
 from colormnet.training.validation import validate
 
 LITE_WORKING_SIZE = 240  # short side: 427x240 for 16:9, padded to 448x256
@@ -47,7 +47,6 @@ class Progress:
 class _Batch(NamedTuple):
     luminance: Tensor  # (B, T, 1, S, S)
     chroma: Tensor  # (B, T, 2, S, S)
-    worn: Tensor  # (B, 2, S, S)
     foreign: bool
 
 
@@ -91,7 +90,7 @@ def train(
         The exported weights, ``out/weights.safetensors`` (the average where one is kept).
 
     Raises:
-        InterruptedRun: stopped by a signal or by ``stop_after``; the state is saved and the same call goes on.
+        InterruptedRun: stopped by a signal or by ``stop_after``; the same call goes on from the last round saved.
         WeightsError: the folder holds a run with other settings.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ def train(
     freeze_norms(network)
     optimizer = _optimizer(network, settings)
     average = {n: p.detach().clone() for n, p in network.state_dict().items()} if settings.ema else {}
-    state = checkpoints.RunState(0, network, optimizer, average)
+    state = checkpoints.RunState(0, 0, network, optimizer, average)
     identity = settings_hash(settings)
     if checkpoints.restore(settings.out, state, identity):
         state.average = {n: p.to(device) for n, p in state.average.items()}
@@ -109,30 +108,54 @@ def train(
     target = settings.out / "weights.safetensors"
     stopping = _Stopping()
     end = settings.steps if stop_after is None else min(settings.steps, state.step + stop_after)
-    with ThreadPoolExecutor(settings.threads) as pool, stopping, (settings.out / "curve.jsonl").open("a") as curve:
-        ahead = [pool.submit(_batch, maker, settings, step) for step in range(state.step, min(end, state.step + 2))]
+    with ThreadPoolExecutor(settings.threads) as pool, stopping, _curve(settings.out, state.step) as curve:
+        ahead = [pool.submit(_batch, maker, settings, turn) for turn in (state.turn, state.turn + 1)]
+        saved = validated = state.step
+        whole = True  # no round is half done
         while state.step < end and not stopping.asked:
-            started = time.perf_counter()
             batch = ahead.pop(0).result()
-            if state.step + 2 < end:
-                ahead.append(pool.submit(_batch, maker, settings, state.step + 2))
-            loss = _step(state, settings, batch, device)
-            state.step += 1
-            seconds = time.perf_counter() - started
-            curve.write(json.dumps({"step": state.step, "loss": round(loss, 6), "seconds": round(seconds, 3)}) + "\n")
-            if report:
-                report(Progress(state.step, settings.steps, loss, seconds))
-            if state.step % settings.save_every == 0 and state.step < end:
+            ahead.append(pool.submit(_batch, maker, settings, state.turn + 2))
+            started = time.perf_counter()
+            whole = False
+            for loss in _steps(state, settings, batch, device):
+                seconds, started = time.perf_counter() - started, time.perf_counter()
+                line = {"step": state.step, "loss": round(loss, 6), "seconds": round(seconds, 3)}
+                curve.write(json.dumps(line) + "\n")
+                if report:
+                    report(Progress(state.step, settings.steps, loss, seconds))
+                if state.step == end or stopping.asked:
+                    break
+            else:
+                whole = True
+                state.turn += 1
                 curve.flush()
-                _save(settings, state, identity, target)
-            if unseen and state.step % settings.validate_every == 0:
-                _validate(settings, state, unseen, curve)
+                if state.step // settings.save_every > saved // settings.save_every:
+                    _save(settings, state, identity, target)
+                    saved = state.step
+                if unseen and state.step // settings.validate_every > validated // settings.validate_every:
+                    _validate(settings, state, unseen, curve)
+                    validated = state.step
         for waiting in ahead:
             waiting.cancel()
-    _save(settings, state, identity, target)
+        if unseen and state.step == settings.steps and validated < state.step:
+            _validate(settings, state, unseen, curve)
+    if whole or state.step == settings.steps:
+        _save(settings, state, identity, target)
     if state.step < settings.steps:
-        raise InterruptedRun(f"Training stopped at step {state.step} of {settings.steps}; the same command goes on.")
+        raise InterruptedRun(
+            f"Training stopped at step {state.step} of {settings.steps}; the same command goes on from step "
+            f"{state.step if whole else saved}."
+        )
     return target
+
+
+def _curve(out: Path, step: int) -> TextIO:
+    """The curve, open for more, without what an interrupted run wrote after the state that it goes on from."""
+    path = out / "curve.jsonl"
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        path.write_text("".join(kept))
+    return path.open("a")
 
 
 def _placed(network: ColorNetwork, device: str) -> ColorNetwork:
@@ -179,36 +202,44 @@ def _rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * rise * 0.5 * (1 + float(np.cos(np.pi * step / settings.steps)))
 
 
-def _batch(maker: SequenceMaker, settings: TrainingSettings, step: int) -> _Batch:
-    foreign = bool(np.random.default_rng([settings.seed, step]).random() < settings.foreign_share)
-    drawn = [maker.draw(step, place, foreign) for place in range(settings.batch)]
+def _batch(maker: SequenceMaker, settings: TrainingSettings, turn: int) -> _Batch:
+    rng = np.random.default_rng([settings.seed, turn])
+    foreign = bool(rng.random() < settings.foreign_share)
+    photos = not settings.clips or (bool(settings.photos) and bool(rng.random() < settings.photo_share))
+    drawn = [maker.draw(turn, place, foreign, photos) for place in range(settings.batch)]
     return _Batch(
         torch.from_numpy(np.stack([d.luminance for d in drawn])),
         torch.from_numpy(np.stack([d.chroma for d in drawn])),
-        torch.from_numpy(np.stack([d.worn for d in drawn])),
         foreign,
     )
 
 
-def _step(state: checkpoints.RunState, settings: TrainingSettings, batch: _Batch, device: str) -> float:
-    luminance, chroma, worn = (plane.to(device) for plane in batch[:3])
+def _steps(state: checkpoints.RunState, settings: TrainingSettings, batch: _Batch, device: str) -> Iterator[float]:
+    """Take the steps of a round, yielding the loss after each."""
+    luminance, chroma = batch.luminance.to(device), batch.chroma.to(device)
+    propagation = memory_settings(settings.network).propagation
+    arguments = (batch.foreign, settings.memory_every, settings.top_k, propagation)
+    if not settings.frame_by_frame:
+        with torch.autocast(luminance.device.type, torch.bfloat16, enabled=settings.bfloat16):
+            predictions = unroll(state.network, luminance, chroma, *arguments)
+            each = [_loss(settings, p, chroma[:, t]) for t, p in enumerate(predictions, start=1)]
+        yield _descend(state, settings, torch.stack(each).mean())
+        return
+    frames = roll_out(state.network, luminance, chroma, *arguments)
+    for t in range(1, luminance.shape[1]):
+        with torch.autocast(luminance.device.type, torch.bfloat16, enabled=settings.bfloat16):
+            loss = _loss(settings, next(frames), chroma[:, t])
+        yield _descend(state, settings, loss)
+
+
+def _loss(settings: TrainingSettings, prediction: Prediction, truth: Tensor) -> Tensor:
+    measure = losses.l1 if settings.loss == "l1" else losses.lite
+    return measure(prediction, truth)
+
+
+def _descend(state: checkpoints.RunState, settings: TrainingSettings, loss: Tensor) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = _rate(settings, state.step) * group["scale"]
-    with torch.autocast(luminance.device.type, torch.bfloat16, enabled=settings.bfloat16):
-        rules = memory_settings(settings.network)
-        predictions = unroll(
-            state.network,
-            luminance,
-            chroma,
-            worn,
-            batch.foreign,
-            settings.memory_every,
-            settings.top_k,
-            rules.propagation,
-        )
-        truths = chroma.unbind(1)[-len(predictions) :]
-        measure = losses.l1 if settings.loss == "l1" else losses.lite
-        loss = torch.stack([measure(p, truth) for p, truth in zip(predictions, truths, strict=True)]).mean()
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
@@ -219,6 +250,7 @@ def _step(state: checkpoints.RunState, settings: TrainingSettings, batch: _Batch
             for name, value in state.network.state_dict().items():
                 if value.is_floating_point():
                     state.average[name].lerp_(value, 1 - decay)
+    state.step += 1
     return loss.item()
 
 

@@ -5,7 +5,9 @@ from torch import Tensor
 
 from colormnet.training.unroll import Prediction
 
-_SQUARED = 12.0  # weight of the squared error beside L1: large errors are what a viewer sees
+_SQUARED = 4.0  # weight of the squared error beside L1: large errors are what a viewer sees
+_DECIBEL = 0.03  # weight of the logarithm of each frame's squared error: what PSNR counts, good frames and bad alike
+_FLOOR = 1e-4  # of the squared error under that logarithm (1.1 units of a or b)
 _CANDIDATE = 0.25
 _CERTAIN = 0.04  # an error this large (4.4 units of a or b) halves the confidence
 
@@ -16,13 +18,14 @@ def l1(prediction: Prediction, truth: Tensor) -> Tensor:
 
 
 def lite(prediction: Prediction, truth: Tensor) -> Tensor:
-    """L1 and squared error of the result; L1 of its candidates; how well the confidence tells the error.
+    """L1, squared error and its logarithm of the result; L1 of its candidates; how well the confidence tells the error.
 
     The loss on the candidates keeps all of them useful: the memory's and local attention's matches are judged on the
     colour they bring, and the guess is there when nothing matches.
     """
     error = prediction.chroma.float() - truth
-    loss = error.abs().mean() + _SQUARED * error.square().mean()
+    squared = error.square().mean((1, 2, 3))
+    loss = error.abs().mean() + _SQUARED * squared.mean() + _DECIBEL * (squared / _FLOOR).log1p().mean()
     truth4 = F.avg_pool2d(truth, 4)
     for candidate, weight in ((prediction.memory, 1.0), (prediction.guess, 0.5)):
         if candidate is not None:
@@ -30,7 +33,6 @@ def lite(prediction: Prediction, truth: Tensor) -> Tensor:
     if prediction.local is not None:
         loss = loss + _CANDIDATE * (prediction.local.float() - F.pixel_unshuffle(truth4, 2)).abs().mean()
     if prediction.certainty is not None:
-        wrong = F.avg_pool2d(error.detach().norm(dim=1, keepdim=True), 4)
-        target = _CERTAIN / (_CERTAIN + wrong)
-        loss = loss + 0.01 * F.binary_cross_entropy_with_logits(prediction.certainty.float(), target)
+        target = _CERTAIN / (_CERTAIN + error.detach().norm(dim=1, keepdim=True))
+        loss = loss + 0.02 * F.binary_cross_entropy_with_logits(prediction.certainty.float(), target)
     return loss

@@ -1,6 +1,6 @@
 """Training sequences: from clips with random steps, and from photographs warped into pseudo-clips.
 
-Every sequence is drawn from a generator seeded by (seed, step, place in the batch): a resumed run sees the same data.
+Every sequence is drawn from a generator seeded by (seed, round, place in the batch): a resumed run sees the same data.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from colormnet.training.footage import Footage, Picture
 from colormnet.training.settings import TrainingSettings
 
 Array = npt.NDArray[np.float32]
-_FAR = 60  # frames between an exemplar and the part of the shot that is trained on, at most
+_PAN = 0.006  # sideways motion of the window on a clip, at most, in window sides a frame
 _MARGIN = 1.5  # photographs are scaled so that a moving crop stays inside them
 
 
@@ -24,12 +24,10 @@ class Sequence:
     Attributes:
         luminance: (T, 1, S, S).
         chroma: (T, 2, S, S).
-        worn: (2, S, S): frame 1's chroma as a long run might have carried it there: blurred, faded, smeared, tinted.
     """
 
     luminance: Array
     chroma: Array
-    worn: Array
 
 
 class SequenceMaker:
@@ -38,17 +36,17 @@ class SequenceMaker:
     def __init__(self, clips: list[Footage], photos: list[Picture], settings: TrainingSettings) -> None:
         self._clips, self._photos, self._settings = clips, photos, settings
 
-    def draw(self, step: int, place: int, foreign: bool) -> Sequence:
-        """The sequence at ``place`` of the batch of ``step``.
+    def draw(self, turn: int, place: int, foreign: bool, photos: bool) -> Sequence:
+        """The sequence at ``place`` of the batch of round ``turn``.
 
         Args:
-            step: optimizer step.
+            turn: number of the round of training.
             place: index in the batch.
-            foreign: whether the exemplar is a view of the scene from elsewhere, not an earlier frame of the shot.
+            foreign: whether the exemplar is a view of the scene from elsewhere, not the frame before the shot's first.
+            photos: whether the sequence is made from photographs, else from a clip.
         """
-        rng = np.random.default_rng([self._settings.seed, step, place])
-        use_photo = not self._clips or (bool(self._photos) and rng.random() < self._settings.photo_share)
-        frames = self._from_photos(rng, foreign) if use_photo else self._from_clip(rng, foreign)
+        rng = np.random.default_rng([self._settings.seed, turn, place])
+        frames = self._from_photos(rng, foreign) if photos else self._from_clip(rng, foreign)
         return self._augment(rng, frames)
 
     def _from_clip(self, rng: np.random.Generator, foreign: bool) -> list[Array]:
@@ -56,30 +54,31 @@ class SequenceMaker:
         # Long clips hold more, but not in proportion: draw by the square root of the length.
         weight = np.sqrt([len(c.frames) for c in self._clips])
         clip = self._clips[rng.choice(len(self._clips), p=weight / weight.sum())].frames
-        stride = int(rng.integers(1, 6 if rng.random() < 0.8 else 11))
-        stride = max(1, min(stride, (len(clip) - 1) // max(1, count - 2)))
-        start = int(rng.integers(0, max(1, len(clip) - stride * (count - 2))))
-        shot = [min(start + stride * i, len(clip) - 1) for i in range(count - 1)]
+        stride = int(rng.choice([1, 1, 1, 2, 3, 5]))
+        stride = max(1, min(stride, (len(clip) - 1) // (count - 1)))
+        start = int(rng.integers(0, max(1, len(clip) - stride * (count - 1))))
+        index = [_there_and_back(start + stride * i, len(clip)) for i in range(count)]
         if rng.random() < 0.5:
-            shot.reverse()
-        far = len(clip) if foreign else int(rng.choice([2, 12, _FAR]))
-        exemplar = shot[0] + int(rng.integers(-far, far + 1))
-        index = [min(max(exemplar, 0), len(clip) - 1), *shot]
+            index.reverse()
+        if foreign:
+            index[0] = int(rng.integers(0, len(clip)))
         height, width = clip.shape[1:3]
-        side = int(min(height, width) * rng.uniform(0.6, 1.0))
-        top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
-        crops = [clip[i, top : top + side, left : left + side] for i in index]
+        side = int(min(height, width) * rng.uniform(0.7, 1.0))
+        ends = rng.uniform(0, [height - side + 1, width - side + 1], (2, 2))  # corner of the window, first and last
+        reach = _PAN * side * count * rng.random()
+        path = np.linspace(ends[0], ends[0] + (ends[1] - ends[0]).clip(-reach, reach), count).astype(int)
+        crops = [clip[i, top : top + side, left : left + side] for i, (top, left) in zip(index, path, strict=True)]
         interpolation = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
         return [cv2.resize(crop, (size, size), interpolation=interpolation).astype(np.float32) / 255 for crop in crops]
 
     def _from_photos(self, rng: np.random.Generator, foreign: bool) -> list[Array]:
-        count, size = self._settings.frames, self._settings.size
+        count, size = self._settings.photo_frames, self._settings.size
         layers = [self._layer(rng, background=True)]
         layers += [self._layer(rng, background=False) for _ in range(int(rng.integers(0, 3)))]
         frames = []
         for t in range(count):
-            # The exemplar is the same scene elsewhere along every path.
-            time = float(t) if t else float(rng.uniform(-8, 8))
+            # A foreign exemplar is the same scene elsewhere along every path.
+            time = float(rng.uniform(-8, 8)) if foreign and t == 0 else float(t)
             frame = np.zeros((size, size, 3), np.float32)
             for layer in layers:
                 picture, mask = layer.at(time, size)
@@ -117,8 +116,15 @@ class SequenceMaker:
             chroma = np.einsum("ij,tjhw->tihw", turn, chroma)
             chroma = chroma * np.float32(rng.uniform(0.6, 1.4))
         chroma = np.ascontiguousarray(chroma, np.float32)
-        worn = _wear(rng, chroma[1]) if rng.random() < self._settings.wear_share else chroma[1]
-        return Sequence(luminance.astype(np.float32), chroma, worn)
+        return Sequence(luminance.astype(np.float32), chroma)
+
+
+def _there_and_back(index: int, count: int) -> int:
+    """``index`` reflected at the ends of a clip of ``count`` frames: a short clip plays forwards and backwards."""
+    if count == 1:
+        return 0
+    place = index % (2 * (count - 1))
+    return min(place, 2 * (count - 1) - place)
 
 
 class _Layer:
@@ -165,30 +171,6 @@ class _Layer:
         half = np.float32(self._mask.shape[0] / 2)
         mask = cv2.remap(self._mask, (u + half).astype(np.float32), (v + half).astype(np.float32), cv2.INTER_LINEAR)
         return picture, mask
-
-
-def _wear(rng: np.random.Generator, chroma: Array) -> Array:
-    """What many steps of propagation do to a frame's chroma (2, S, S): short sequences cannot show it otherwise."""
-    side = chroma.shape[-1]
-    strength = rng.random()
-    worn = chroma.transpose(1, 2, 0)
-    sigma = 2.5 * strength * rng.random()
-    if sigma > 0.3:
-        worn = cv2.GaussianBlur(worn, (0, 0), sigma)
-    for _ in range(int(rng.integers(0, 3))):  # colour left behind by what moved away
-        size = int(side * rng.uniform(0.1, 0.4))
-        mask = np.zeros((side, side), np.float32)
-        top, left = rng.integers(0, side - size, 2)
-        mask[top : top + size, left : left + size] = _blob(rng, size)
-        shift = rng.integers(-side // 4, side // 4 + 1, 2)
-        worn = worn + mask[..., None] * (np.roll(worn, tuple(shift), (0, 1)) - worn)
-    coarse = rng.normal(0, 3 * strength, (4, 4, 2)).astype(np.float32)
-    drift = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    worn = cv2.remap(worn, x + drift[..., 0], y + drift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    worn = worn * np.float32(rng.uniform(1 - 0.3 * strength, 1 + 0.1 * strength))
-    worn = worn + rng.normal(0, 0.015 * strength, 2).astype(np.float32)
-    return np.ascontiguousarray(worn.transpose(2, 0, 1), np.float32)
 
 
 def _blob(rng: np.random.Generator, side: int) -> Array:

@@ -21,17 +21,19 @@ class TrainingSettings:
         start: checkpoint to start from, or None for the pretrained backbone alone.
         steps: optimizer steps in all.
         batch: sequences a step.
-        frames: frames a sequence, the exemplar's included.
+        frames: frames a sequence from clips, the exemplar's included.
+        photo_frames: frames a sequence from photographs, likewise.
+        frame_by_frame: a step learns from one frame, and the sequence goes on with what was learnt: long sequences show
+            what a long run wears away. Else a step learns from all frames of a short sequence at once.
         size: side of the square training crop in pixels, a multiple of the network's grid.
         learning_rate: of all parts but the backbone.
         backbone_rate: factor on the learning rate for the pretrained backbone (0 freezes it).
         frozen_stages: first stages of lite's backbone that stay as they are (5: up to stride 16).
         decay: whether the rate falls to zero along a cosine (else it is constant).
         warm_up: steps over which the rate rises.
-        photo_share: share of sequences made from photographs, in [0, 1].
+        photo_share: share of rounds (batches of sequences) made from photographs, in [0, 1].
         hue_share: share of sequences whose hue is rotated as a whole, so that colour must be copied, not guessed.
-        foreign_share: share of steps whose exemplar is not a frame of the sequence.
-        wear_share: share of sequences whose first given frame is worn as by a long run (see `sequences.Sequence.worn`).
+        foreign_share: share of rounds whose exemplar is not a frame of the sequence.
         memory_every: every so many frames of a sequence are memorised.
         top_k: tokens per read, as in the memory's settings.
         loss: ``l1`` (the paper's) or ``lite`` (L1 and squared error on the result and on its candidates).
@@ -49,23 +51,24 @@ class TrainingSettings:
     validation: tuple[Path, ...] = ()
     network: str = "lite"
     start: Path | None = None
-    steps: int = 20_000
+    steps: int = 2_000
     batch: int = 4
-    frames: int = 4
-    size: int = 160
-    learning_rate: float = 4e-4
+    frames: int = 24
+    photo_frames: int = 8
+    frame_by_frame: bool = True
+    size: int = 192
+    learning_rate: float = 5e-4
     backbone_rate: float = 0.1
     frozen_stages: int = 5
     decay: bool = True
     warm_up: int = 100
-    photo_share: float = 0.5
-    hue_share: float = 0.5
-    foreign_share: float = 0.25
-    wear_share: float = 0.6
-    memory_every: int = 2
+    photo_share: float = 0.4
+    hue_share: float = 0.35
+    foreign_share: float = 0.15
+    memory_every: int = 5
     top_k: int = 30
     loss: str = "lite"
-    ema: float = 0.998
+    ema: float = 0.995
     bfloat16: bool = False
     seed: int = 1
     save_every: int = 250
@@ -90,16 +93,17 @@ class TrainingSettings:
         for name in ("steps", "batch", "size", "memory_every", "save_every", "validate_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        if self.frames < 3:
-            raise InputError(
-                f"frames is {self.frames}: a sequence needs an exemplar, a given frame and one to predict."
-            )
+        for name in ("frames", "photo_frames"):
+            if getattr(self, name) < 2:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}: a sequence needs an exemplar and a frame to predict."
+                )
 
 
 def paper(settings: TrainingSettings) -> TrainingSettings:
     """The paper's settings (section 4): Adam, constant rate 2e-5, L1, batch 4, 160,000 iterations."""
     return replace(
-        settings,
+        whole_sequences(settings),
         steps=160_000,
         batch=4,
         learning_rate=2e-5,
@@ -109,6 +113,10 @@ def paper(settings: TrainingSettings) -> TrainingSettings:
         warm_up=1,
         loss="l1",
         hue_share=0.0,
-        wear_share=0.0,
         ema=0.0,
     )
+
+
+def whole_sequences(settings: TrainingSettings) -> TrainingSettings:
+    """Short sequences learnt from as a whole, as the paper's networks need: they have a hidden state to learn."""
+    return replace(settings, frames=4, photo_frames=4, memory_every=2, frame_by_frame=False)

@@ -1,12 +1,13 @@
-"""A network run over a batch of short sequences, with gradients; the training twin of the session's steps."""
+"""A network run over a batch of sequences, with gradients; the training twin of the session's steps."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from colormnet.memory.readout import read
-from colormnet.network.interface import ColorNetwork, Keys, Readout
+from colormnet.network.interface import ColorNetwork, Keys, Readout, Values
 from colormnet.network.lite import Lite
 
 
@@ -14,7 +15,7 @@ class Prediction(NamedTuple):
     """What a frame's loss sees."""
 
     chroma: Tensor  # (B, 2, H, W), before clamping where the network allows it
-    certainty: Tensor | None  # logits (B, 1, h, w), lite only
+    certainty: Tensor | None  # logits (B, 1, H, W), lite only
     memory: Tensor | None  # (B, 2, H/4, W/4) chroma as the memory read gives it, lite only
     guess: Tensor | None  # (B, 2, H/4, W/4), lite only
     local: Tensor | None  # (B, 8, H/8, W/8) chroma as local attention gives it, folded 2x2, lite only
@@ -24,67 +25,144 @@ def unroll(
     network: ColorNetwork,
     luminance: Tensor,
     chroma: Tensor,
-    worn: Tensor,
     foreign: bool,
     memory_every: int,
     top_k: int,
     propagation: str = "mfp",
 ) -> list[Prediction]:
-    """Colorize the frames of each sequence as in the middle of a real run; errors travel on as they do there.
+    """Colorize short sequences, to learn from all of their frames at once.
 
     Args:
         network: the network, in training mode.
         luminance: (B, T, 1, H, W); chroma: (B, T, 2, H, W) true planes. Frame 0 is the exemplar.
-        worn: (B, 2, H, W) frame 1's chroma as a long run would have carried it there.
-        foreign: frame 0 is not a frame of the shot: frame 1 is predicted from the memory alone. Else frame 1 is given
-            as ``worn``, and frame 2 is the first to be predicted.
+        foreign: frame 0 is not a frame of the shot, and nothing is carried from it to frame 1.
         memory_every: every so many frames are memorised.
         top_k: tokens a read keeps.
         propagation: ``mfp``; ``stacking`` memorises every frame; ``recurrent`` keeps the exemplar and the newest.
 
     Returns:
-        Predictions of the last T - 1 (foreign) or T - 2 frames. The chroma that travels to later frames is detached:
-        each frame answers for itself.
+        Predictions of frames 1 to T - 1, with gradients through the memory and the hidden state. The chroma that
+        travels to later frames is detached: each frame answers for itself.
     """
     batch, count = luminance.shape[:2]
     every = network.encode_key(luminance.flatten(0, 1))
     keys = [_frame(every, batch, count, t) for t in range(count)]
-    hidden = network.initial_hidden(keys[0])
-    values = network.encode_value(keys[0], luminance[:, 0], chroma[:, 0], hidden, deep=not foreign)
-    bank = [(keys[0], values.value)]
-    reference: tuple[Tensor, ...] | None = None
+    shot = _Shot(network, memory_every, top_k, propagation)
+    values = shot.remember_exemplar(keys[0], luminance[:, 0], chroma[:, 0], foreign)
     if not foreign:
-        reference = _detached(network.reference(keys[0], luminance[:, 0], chroma[:, 0], values))
-        values = network.encode_value(keys[1], luminance[:, 1], worn, values.hidden, deep=True)
-        hidden = values.hidden
-        bank.append((keys[1], values.value))
-        with torch.no_grad():
-            local = network.read_locally(keys[1], luminance[:, 1], reference)
-        reference = _detached(network.reference(keys[1], luminance[:, 1], worn, values, reference, local))
-    predictions = []
-    for t in range(1 if foreign else 2, count):
-        local = None if reference is None else network.read_locally(keys[t], luminance[:, t], reference)
-        readout = _read(keys[t], bank, top_k)
-        memorise = (propagation != "mfp" or t % memory_every == 0) and t < count - 1
+        shot.refer(keys[0], luminance[:, 0], chroma[:, 0], values)
+    return [
+        shot.colorize(keys[t], luminance[:, t], t, last=t == count - 1, dtype=chroma.dtype) for t in range(1, count)
+    ]
+
+
+def roll_out(
+    network: ColorNetwork,
+    luminance: Tensor,
+    chroma: Tensor,
+    foreign: bool,
+    memory_every: int,
+    top_k: int,
+    propagation: str = "mfp",
+) -> Iterator[Prediction]:
+    """Colorize long sequences frame after frame; the network may learn from each before the next is asked for.
+
+    What a long run wears away is then there to be seen: nothing is given but the exemplar. A frame's prediction has
+    gradients through that frame and the exemplar; what earlier frames left behind is taken as it is.
+
+    Args:
+        network, luminance, chroma, foreign, memory_every, top_k, propagation: as for `unroll`.
+
+    Yields:
+        Predictions of frames 1 to T - 1.
+    """
+    batch, count = luminance.shape[:2]
+    shot = _Shot(network, memory_every, top_k, propagation)
+    for t in range(1, count):
+        both = network.encode_key(luminance[:, [0, t]].flatten(0, 1))
+        exemplar, keys = _frame(both, batch, 2, 0), _frame(both, batch, 2, 1)
+        values = shot.remember_exemplar(exemplar, luminance[:, 0], chroma[:, 0], foreign)
+        if t == 1 and not foreign:
+            shot.refer(exemplar, luminance[:, 0], chroma[:, 0], values)
+        yield shot.colorize(keys, luminance[:, t], t, last=t == count - 1, dtype=chroma.dtype)
+        shot.forget_gradients()
+
+
+class _Shot:
+    """The state of a batch of shots: the memory as a plain list, the hidden state, local attention's reference."""
+
+    def __init__(self, network: ColorNetwork, memory_every: int, top_k: int, propagation: str) -> None:
+        self._network, self._every, self._top_k, self._propagation = network, memory_every, top_k, propagation
+        self._bank: list[tuple[Keys, Tensor]] = []
+        self._hidden: Tensor | None = None
+        self._reference: tuple[Tensor, ...] | None = None
+
+    def remember_exemplar(self, keys: Keys, luminance: Tensor, chroma: Tensor, foreign: bool) -> Values:
+        """Memorise the exemplar first of all, or once more with the network as it is by now."""
+        hidden = self._network.initial_hidden(keys)
+        values = self._network.encode_value(keys, luminance, chroma, hidden, deep=not foreign)
+        if not self._bank:
+            self._hidden = values.hidden if not foreign else hidden
+        self._bank[:1] = [(keys, values.value)]
+        return values
+
+    def refer(
+        self,
+        keys: Keys,
+        luminance: Tensor,
+        chroma: Tensor,
+        values: Values | None,
+        kept: tuple[Tensor, ...] | None = None,
+    ) -> None:
+        """Make a frame the one that local attention reads."""
+        reference = self._network.reference(keys, luminance, chroma, values, self._reference, kept)
+        # Matching is learned through the query's side alone; scattering gradients into the reference buys nothing.
+        self._reference = tuple(r.detach() for r in reference)
+
+    def colorize(self, keys: Keys, luminance: Tensor, t: int, last: bool, dtype: torch.dtype) -> Prediction:
+        """Predict frame ``t``, memorise it if it is due, and make it the reference."""
+        network = self._network
+        local = None if self._reference is None else network.read_locally(keys, luminance, self._reference)
+        readout = self._read(keys)
+        memorise = (self._propagation != "mfp" or t % self._every == 0) and not last
         if isinstance(network, Lite):
-            planes, certainty, (memory, guess, read) = network.compose(keys[t], luminance[:, t], readout, local)
-            prediction = Prediction(planes, certainty, memory, guess, None if local is None else read)
+            planes, logits, (memory, guess, read) = network.compose(keys, luminance, readout, local)
+            prediction = Prediction(planes, logits, memory, guess, None if local is None else read)
+            kept: tuple[Tensor, ...] | None = network.kept(logits.detach(), local)
         else:
-            decoded = network.decode(keys[t], luminance[:, t], readout, local, hidden, update_hidden=not memorise)
-            hidden = decoded.hidden
+            decoded = network.decode(keys, luminance, readout, local, self._hidden, update_hidden=not memorise)
+            self._hidden = decoded.hidden
             prediction = Prediction(decoded.chroma, None, None, None, None)
-        predictions.append(prediction)
-        carried_on = prediction.chroma.detach().clamp(-1, 1).to(chroma.dtype)
-        values_t = None
+            kept = decoded.kept
+        carried_on = prediction.chroma.detach().clamp(-1, 1).to(dtype)
+        values = None
         if memorise or network.reference_needs_value:
-            values_t = network.encode_value(keys[t], luminance[:, t], carried_on, hidden, deep=memorise)
-        if memorise and values_t is not None:
-            hidden = values_t.hidden
-            if propagation == "recurrent":
-                del bank[1:]
-            bank.append((keys[t], values_t.value))
-        reference = _detached(network.reference(keys[t], luminance[:, t], carried_on, values_t, reference, local))
-    return predictions
+            values = network.encode_value(keys, luminance, carried_on, self._hidden, deep=memorise)
+        if memorise and values is not None:
+            self._hidden = values.hidden
+            if self._propagation == "recurrent":
+                del self._bank[1:]
+            self._bank.append((keys, values.value))
+        self.refer(keys, luminance, carried_on, values, kept)
+        return prediction
+
+    def forget_gradients(self) -> None:
+        """Keep what the memory and the hidden state hold, not how it came about."""
+        self._bank = [(_detached(keys), value.detach()) for keys, value in self._bank]
+        self._hidden = None if self._hidden is None else self._hidden.detach()
+
+    def _read(self, keys: Keys) -> Readout:
+        size = keys.key.shape[-2:]
+        got = read(
+            keys.key.flatten(2),
+            keys.selection.flatten(2),
+            torch.cat([k.key.flatten(2) for k, _ in self._bank], 2),
+            torch.cat([k.shrinkage.flatten(2) for k, _ in self._bank], 2),
+            torch.cat([v.flatten(2) for _, v in self._bank], 2),
+            top_k=self._top_k,
+        )
+        dtype, batch = keys.key.dtype, keys.key.shape[0]
+        return Readout(got.value.reshape(batch, -1, *size).to(dtype), got.similarity.reshape(batch, 1, *size).to(dtype))
 
 
 def _frame(keys: Keys, batch: int, count: int, t: int) -> Keys:
@@ -94,20 +172,7 @@ def _frame(keys: Keys, batch: int, count: int, t: int) -> Keys:
     return Keys(pick(keys.key), pick(keys.shrinkage), pick(keys.selection), tuple(pick(m) for m in keys.maps))
 
 
-def _detached(reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # Matching is learned through the query's side alone; scattering gradients into the reference buys nothing.
-    return tuple(r.detach() for r in reference)
-
-
-def _read(keys: Keys, bank: list[tuple[Keys, Tensor]], top_k: int) -> Readout:
-    size = keys.key.shape[-2:]
-    got = read(
-        keys.key.flatten(2),
-        keys.selection.flatten(2),
-        torch.cat([k.key.flatten(2) for k, _ in bank], 2),
-        torch.cat([k.shrinkage.flatten(2) for k, _ in bank], 2),
-        torch.cat([v.flatten(2) for _, v in bank], 2),
-        top_k=top_k,
+def _detached(keys: Keys) -> Keys:
+    return Keys(
+        keys.key.detach(), keys.shrinkage.detach(), keys.selection.detach(), tuple(m.detach() for m in keys.maps)
     )
-    dtype, batch = keys.key.dtype, keys.key.shape[0]
-    return Readout(got.value.reshape(batch, -1, *size).to(dtype), got.similarity.reshape(batch, 1, *size).to(dtype))

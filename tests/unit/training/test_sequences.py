@@ -1,5 +1,7 @@
 """Training sequences are repeatable, in range, and move as footage does."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -22,21 +24,21 @@ def maker(media, tmp_path, **changes):
     return SequenceMaker(*media, settings)
 
 
-@pytest.mark.parametrize("photo_share", [0.0, 1.0])
+@pytest.mark.parametrize("photos", [False, True])
 @pytest.mark.parametrize("foreign", [False, True])
-def test_same_seed_same_sequence(media, tmp_path, photo_share, foreign):
-    first = maker(media, tmp_path, photo_share=photo_share).draw(3, 1, foreign)
-    again = maker(media, tmp_path, photo_share=photo_share).draw(3, 1, foreign)
-    other = maker(media, tmp_path, photo_share=photo_share).draw(4, 1, foreign)
+def test_same_seed_same_sequence(media, tmp_path, photos, foreign):
+    first = maker(media, tmp_path).draw(3, 1, foreign, photos)
+    again = maker(media, tmp_path).draw(3, 1, foreign, photos)
+    other = maker(media, tmp_path).draw(4, 1, foreign, photos)
     assert np.array_equal(first.luminance, again.luminance)
     assert np.array_equal(first.chroma, again.chroma)
     assert not np.array_equal(first.luminance, other.luminance)
 
 
-@pytest.mark.parametrize("photo_share", [0.0, 1.0])
-def test_shapes_and_ranges(media, tmp_path, photo_share):
+@pytest.mark.parametrize("photos", [False, True])
+def test_shapes_and_ranges(media, tmp_path, photos):
     for step in range(8):
-        drawn = maker(media, tmp_path, photo_share=photo_share, frames=5).draw(step, 0, foreign=step % 2 == 0)
+        drawn = maker(media, tmp_path, frames=5, photo_frames=5).draw(step, 0, step % 2 == 0, photos)
         assert drawn.luminance.shape == (5, 1, 64, 64)
         assert drawn.chroma.shape == (5, 2, 64, 64)
         assert drawn.luminance.dtype == drawn.chroma.dtype == np.float32
@@ -45,9 +47,15 @@ def test_shapes_and_ranges(media, tmp_path, photo_share):
         assert np.isfinite(drawn.luminance).all()
 
 
+def test_a_short_clip_plays_there_and_back(media, tmp_path):
+    drawn = maker(media, tmp_path, frames=40, hue_share=0.0).draw(1, 0, False, False)
+    assert drawn.luminance.shape[0] == 40
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(drawn.luminance))
+
+
 def test_hue_rotation_turns_the_whole_sequence_alike(media, tmp_path):
-    plain = maker(media, tmp_path, photo_share=0.0, hue_share=0.0).draw(5, 0, False).chroma
-    turned = maker(media, tmp_path, photo_share=0.0, hue_share=1.0).draw(5, 0, False).chroma
+    plain = maker(media, tmp_path, hue_share=0.0).draw(5, 0, False, False).chroma
+    turned = maker(media, tmp_path, hue_share=1.0).draw(5, 0, False, False).chroma
     a = plain[:, 0] + 1j * plain[:, 1]
     b = turned[:, 0] + 1j * turned[:, 1]
     ratio = (b * a.conj()).sum() / (abs(a) ** 2).sum()
