@@ -218,7 +218,7 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     exemplars = []
     for spec in job.exemplars:
         own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
-        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info))
+        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info.windows))
     part = _part(job, order)
     output_space = space if job.output_space is None else ColourSpace(job.output_space)
     plan = Plan(

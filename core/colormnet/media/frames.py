@@ -37,6 +37,20 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Where a picture's pixels lie, and the frame they belong to; the two differ for overscan and cropped renders."""
+
+    display: Window
+    data: Window
+
+    @staticmethod
+    def of_size(width: int, height: int) -> Windows:
+        """Those of a picture that is its frame."""
+        whole = Window(0, 0, width, height)
+        return Windows(whole, whole)
+
+
+@dataclass(frozen=True)
 class ColourHint:
     """What a file itself says about its colour; :func:`colormnet.colour.spaces.default_space` reads it.
 
@@ -88,6 +102,11 @@ class MediaInfo:
     alpha: bool
     hint: ColourHint
     notes: tuple[str, ...] = ()
+
+    @property
+    def windows(self) -> Windows:
+        """Display and data window."""
+        return Windows(self.display, self.data)
 
 
 @dataclass(frozen=True)
