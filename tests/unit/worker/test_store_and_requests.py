@@ -16,7 +16,7 @@ from colormnet.worker.limits import WorkerLimits
 from colormnet.worker.outputs import Outputs
 from colormnet.worker.planes import pack, plane_digest, unpack
 from colormnet.worker.store import Store
-from colormnet_host.client import _runs
+from colormnet_host.session import runs
 
 
 def files(folder):
@@ -142,12 +142,12 @@ def test_names_tell_places_and_luminances_apart():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=40, unique=True))
 def test_frames_in_any_order_survive_the_way(frames):
-    assert requests.parse_frames(_runs(frames)) == tuple(frames)
+    assert requests.parse_frames(runs(frames)) == tuple(frames)
 
 
 def test_a_range_is_short_on_the_way():
-    assert _runs(range(1001, 1101)) == [[1001, 1100, 1]]
-    assert _runs(range(10, 0, -3)) == [[10, 1, -3]]
+    assert runs(range(1001, 1101)) == [[1001, 1100, 1]]
+    assert runs(range(10, 0, -3)) == [[10, 1, -3]]
 
 
 @pytest.mark.parametrize(
