@@ -1,6 +1,7 @@
 """What clients ask for, checked field by field at the edge and turned into typed records."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -151,6 +152,10 @@ def parse_path(value: Any, what: str) -> Path:
     """A path as it is, without any expansion. Raises InputError unless it is absolute."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"The path of {what} is missing.")
+    try:
+        os.fsencode(value)
+    except ValueError as error:
+        raise InputError(f"The path of {what} has characters that no file name can have: {value[:200]!a}.") from error
     path = Path(value)
     if not path.is_absolute():
         raise InputError(f"The path of {what} must be absolute, not '{value[:200]}': the worker has its own directory.")

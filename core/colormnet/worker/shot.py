@@ -104,6 +104,8 @@ class Shot:
         )[:16]
         self.notes: list[str] = []
         self.recipe: Recipe | None = None
+        self.name = ""  # of place 0; stays when the recipe is released
+        self.settled_on: dict[int, str | None] = {}  # digests of the frames that the exemplars were settled with
         self._folder = exemplar_folder
         self._digests: list[str] = []  # luminance of the frames `_names` was made for
         self._names: list[str] = []
@@ -154,6 +156,7 @@ class Shot:
             *named,
         )
         self.notes = notes
+        self.name = name
         self.recipe = Recipe(
             session=session,
             model=model,
@@ -182,15 +185,16 @@ class Shot:
 
     # --- names ----------------------------------------------------------------------------------------------------
 
-    def names(self, recipe: Recipe, digests: Sequence[str]) -> Sequence[str]:
-        """Names of places 0 to ``len(digests)`` for the luminance of that many frames."""
-        same = 0
-        for one, other in zip(self._digests, digests, strict=False):
-            if one != other:
-                break
-            same += 1
-        if not self._names:
-            self._names = [recipe.name]
+    def release(self) -> None:
+        """Let go of the model and the prepared exemplars; they come back when a frame is asked for."""
+        self.recipe = None
+
+    def names(self, digests: Sequence[str]) -> Sequence[str]:
+        """Names of places 0 to ``len(digests)`` for the luminance of that many frames, once `settle` was called."""
+        if self._names[:1] != [self.name]:  # not begun, or other weights by now
+            self._digests, self._names = [], [self.name]
+        pairs = zip(self._digests, digests, strict=False)
+        same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(self._digests))
         if same < len(digests):
             del self._digests[same:], self._names[same + 1 :]
             for place in range(same, len(digests)):
