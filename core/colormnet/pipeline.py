@@ -124,8 +124,9 @@ class Plan:
         """The plan for people: (what, how)."""
         info = self.source.info
         size = self.colouring.size
+        count = f"{len(self.order)} frame{'s' if len(self.order) > 1 else ''}"
         rows = [
-            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {len(self.order)} frames"),
+            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {count}"),
             ("frames", frames_text(self.order)),
             ("colour space", self.colouring.space.name),
         ]
