@@ -27,7 +27,7 @@ import ffmpeg
 import numpy as np
 
 from colormnet.errors import DeviceError, InputError, InterruptedRun
-from colormnet.media.atomic import partial_name, prepare_folder, refuse_overwrite, write_error
+from colormnet.media.atomic import check_folder, partial_name, prepare_folder, refuse_overwrite, write_error
 from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
 from colormnet.media.frames import (
     ColourHint,
@@ -261,6 +261,7 @@ class MovieSink:
             self._note("The plate does not say its frame rate; the movie plays at 24 frames a second.")
         self._check()
         refuse_overwrite([self._path], source.paths())
+        check_folder(self._path.parent, self._path.name)
         self._folder = self._path.with_name(f".{self._path.name}.segments")
         self._encoder: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from colormnet.errors import ColorMNetError, InputError, InterruptedRun
-from colormnet.media.atomic import prepare_folder, refuse_overwrite
+from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
 from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
     Picture,
@@ -194,6 +194,7 @@ class SequenceSink:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
         output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
         refuse_overwrite((self.path(number) for number in frames), source.paths())
+        check_folder(probe.parent, probe.name)
         if kind != self._info.format and settings.content != "layers":
             self.notes = left_out(self._info, spec, alpha=kind != "jpeg", timecode=kind in ("exr", "dpx"))
             self.alpha_apart = self._info.alpha and kind not in ("exr", "jpeg")
