@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from ..errors import WeightsError
 from .answers import Cancelled, MemoryTooSmall, Stopping, expected, out_of_memory
 from .chain import Engine, release_device_memory
 from .limits import WorkerLimits
@@ -89,14 +90,14 @@ class Models:
     def _load_somehow(self, choice: ModelChoice) -> "Model":
         """The model, loaded beside the others or, where memory is short, without them. Raises as `get`."""
         try:
-            return self._load(*choice)
+            return self._read(choice)
         except Exception as error:
             if not out_of_memory(error):
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold what was loaded so far
         self._shrink(0)
         try:
-            return self._load(*choice)
+            return self._read(choice)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -105,6 +106,13 @@ class Models:
                 "device or choose the CPU.",
                 0,
             ) from error
+
+    def _read(self, choice: ModelChoice) -> "Model":
+        try:
+            return self._load(*choice)
+        except OSError as error:
+            what = choice[1] or f"of the {choice[0]} model"
+            raise WeightsError(f"The weights {what} cannot be read ({error.strerror}); check the path.") from error
 
     def keep_only(self, model: "Model") -> None:
         """Take all others off the device."""
