@@ -244,6 +244,8 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     )
     sink = plan_sink(job.output, source, plan.sink_settings)
     plan.notes.extend(sink.notes)
+    if not job.overwrite:  # `farm verify` looks at a job as if to overwrite, and need not be able to write
+        sink.check()
     _refuse_another_jobs_output(plan)
     _refuse_frames_unasked(plan, sink)
     return plan

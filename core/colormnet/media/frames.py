@@ -227,6 +227,10 @@ class FrameSink(Protocol):
         """Whether the files hold the plate's alpha, and the colour not multiplied by it."""
         ...
 
+    def check(self) -> None:
+        """Raise InputError where the folder cannot be made or written to; nothing is made."""
+        ...
+
     def write(
         self, frame: PlateFrame, pixels: FloatArray | None = None, layers: Mapping[str, FloatArray] | None = None
     ) -> None:

@@ -261,7 +261,6 @@ class MovieSink:
             self._note("The plate does not say its frame rate; the movie plays at 24 frames a second.")
         self._check()
         refuse_overwrite([self._path], source.paths())
-        check_folder(self._path.parent, self._path.name)
         self._folder = self._path.with_name(f".{self._path.name}.segments")
         self._encoder: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
@@ -270,6 +269,10 @@ class MovieSink:
         self._closed = False
         self._finished = settings.resume and self._already_there()
         self._lock: FolderLock | None = None
+
+    def check(self) -> None:
+        """Raise InputError where the folder cannot be made or written to; nothing is made."""
+        check_folder(self._path.parent, self._path.name)
 
     def prepare(self) -> None:
         """Make and take the folder of the segments. Raises InputError, also where another writer has it."""

@@ -194,10 +194,14 @@ class SequenceSink:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
         output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
         refuse_overwrite((self.path(number) for number in frames), source.paths())
-        check_folder(probe.parent, probe.name)
         if kind != self._info.format and settings.content != "layers":
             self.notes = left_out(self._info, spec, alpha=kind != "jpeg", timecode=kind in ("exr", "dpx"))
             self.alpha_apart = self._info.alpha and kind not in ("exr", "jpeg")
+
+    def check(self) -> None:
+        """Raise InputError where `prepare` would; nothing is made."""
+        probe = self.path(self._frames[0])
+        check_folder(probe.parent, probe.name)
 
     def prepare(self) -> None:
         """Make the folder. Raises InputError."""
