@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from colormnet_host.endpoint import process_start
 from colormnet_host.protocol import MAX_PAYLOAD
@@ -469,6 +470,7 @@ class Sessions:
         self._planes = RecentPlanes(plane_bytes)
         self._prepared = RecentShots(SHOTS_PREPARED)
         self._open: dict[str, Session] = {}
+        self._new: WeakValueDictionary[str, Session] = WeakValueDictionary()  # gone when no request holds them
         self._lock = threading.Lock()
         for folder in (*store.root.glob("*"), *store.root.glob(f"*/{EXEMPLARS}")):
             remove_unfinished(folder)
@@ -476,11 +478,11 @@ class Sessions:
     def get(self, name: str) -> Session:
         """The session of that name, from disk or new. Only `keep` makes a new one known to others."""
         with self._lock:
-            found = self._open.get(name)
+            found = self._open.get(name) or self._new.get(name)
             if found is None:
                 found = Session(name, self._store, self._planes, self._prepared)
-                if found.current is not None:
-                    self._open[name] = found
+                kept = self._new if found.current is None else self._open
+                kept[name] = found
             found.used = time.time()
             return found
 
@@ -488,6 +490,7 @@ class Sessions:
         """A session was defined; from now on it is the one of its name."""
         with self._lock:
             self._open[session.name] = session
+            self._new.pop(session.name, None)
 
     def opened(self) -> list[Session]:
         """Sessions in memory."""
@@ -498,6 +501,7 @@ class Sessions:
         """Forget the session's objects; what is on disk stays."""
         with self._lock:
             self._open.pop(name, None)
+            self._new.pop(name, None)
 
     def forget(self, name: str) -> None:
         """Delete everything of a session."""

@@ -174,6 +174,19 @@ def test_asking_for_a_session_does_not_make_one(client, rig, shot, tmp_path):
     assert [session["name"] for session in client.sessions()] == ["sh010"]
 
 
+def test_requests_that_follow_an_opening_at_once_mean_the_same_session(client, rig, shot):
+    client.connect()
+    found = client.launcher.find()
+    channel = protocol.Channel(endpoint.dial(found))
+    protocol.greet(channel, found.token, "raw")
+    define = {"type": "define", "session": "new", "settings": {"space": rig.SPACE}, "frames": [1]}
+    channel.send({**define, "id": 1, "exemplars": [{"path": str(shot[1])}]})
+    channel.send({**define, "id": 2, "frames": [1, 2]})  # keeps the exemplars
+    answers = [channel.receive(10.0)[0] for _ in range(2)]
+    assert [(answer["type"], answer["exemplars"]) for answer in answers] == [("result", 1)] * 2
+    channel.close()
+
+
 def test_what_was_done_is_still_told_after_the_device_was_freed(client, rig, shot, tmp_path):
     session = opened(client, rig, shot)
     for frame in (1001, 1002):

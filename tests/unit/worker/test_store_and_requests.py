@@ -80,6 +80,17 @@ def test_the_least_recently_used_session_loses_its_cheapest_files_first(tmp_path
     assert store.has("new", "results", "h")
 
 
+def test_a_smaller_limit_holds_from_the_next_start_on(tmp_path):
+    store = Store(tmp_path, 60)
+    for session in ("old", "new"):
+        for kind in ("plates", "snapshots", "results"):
+            store.put(session, kind, "a", b"0123456789")
+    (tmp_path / "new" / "results" / "a folder of somebody's").mkdir()
+    os.utime(next((tmp_path / "old" / "plates").iterdir()), (1, 1))
+    again = Store(tmp_path, 30)
+    assert again.total_bytes == sum(path.stat().st_size for path in files(tmp_path)) == 30
+
+
 def test_thinning_keeps_the_ends_and_spreads_the_rest(tmp_path):
     store = Store(tmp_path, 10**6)
     for index in range(12):
