@@ -157,7 +157,8 @@ class PlateTask(_SessionTask):
             raise InputError("A plate needs a path or pixels.")
         height, width = picture.pixels.shape[:2]
         short_side = self.definition.settings.working_size or self.device.models.working_sizes[self.model]
-        shot = self.of.shot(self.definition, Geometry(height, width, picture.pixel_aspect), short_side)
+        geometry = Geometry(height, width, picture.pixel_aspect, picture.windows)
+        shot = self.of.shot(self.definition, geometry, short_side)
         return _Prepared(picture, shot.colouring.prepare(picture.pixels), shot, file)
 
     def remember(self) -> _Prepared:
