@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 Plane = NDArray[np.float32]
 
 GREY_CHROMA = 1.0 / 110.0  # mean chroma (network units) under which a picture counts as having no colour: 1 unit of Lab
-# Whether an exemplar shows the very frame it is declared to colour. Measured on 15 clips: a coloured still of it,
-# its grey made by another rule than Lab, stays under 0.10; the frame five further on, where things move, is over.
-SAME_FRAME_CORRELATION = 0.9  # of luminance, over the whole picture
+# Whether an exemplar shows the very frame it is declared to colour. Measured on 35 clips and 12 ways of making grey: a
+# coloured still of it stays under 0.08, of another clip over 0.5; of the frames five further on nine in ten are over.
+SAME_FRAME_CORRELATION = 0.9  # of the plate's luminance with what the exemplar says it should be
+SAME_FRAME_SIGN = 0.5  # of the two luminances as they are: a negative of the plate is another picture
 SAME_FRAME_RESIDUAL = 0.11  # network units, left after a grade, locally averaged, in the worst hundredth of the picture
-SMALLEST_COMPARED = 8  # pixels of the working size, under which a part of a picture shows too little
+SMALLEST_COMPARED = 24  # pixels of the working size, under which a part of a picture shows too little
 FLAT = 0.02  # standard deviation of luminance (network units) under which a picture has no shape to correlate
 SAME_ASPECT = 0.01
 
@@ -144,20 +145,20 @@ class FrameColouring:
     def shows_frame(self, exemplar: PreparedExemplar, frame: PreparedFrame, covered: "Window | None" = None) -> bool:
         """Whether the exemplar is a coloured version of that plate frame, judged by shape and luminance.
 
-        A grade between the two is allowed for (the luminance has to correlate, not to be equal). ``covered``: the part
-        of the plate's (H, W) that the exemplar reaches, where it is not all; only that is compared.
+        A grade between the two and any way of making grey are allowed for (see `luminance_agrees`). ``covered``: the
+        part of the plate's (H, W) that the exemplar reaches, where it is not all; only that is compared.
         """
         if not exemplar.same_aspect:
             return False
-        one, other = exemplar.luminance, frame.luminance
+        one, chroma, other = exemplar.luminance, exemplar.chroma, frame.luminance
         if covered is not None:
             down, across = self.size.height / self.height, self.size.width / self.width
             rows = slice(math.ceil(covered.y * down), math.floor((covered.y + covered.height) * down))
             columns = slice(math.ceil(covered.x * across), math.floor((covered.x + covered.width) * across))
-            one, other = one[rows, columns], other[rows, columns]
+            one, chroma, other = one[rows, columns], chroma[:, rows, columns], other[rows, columns]
             if min(one.shape) < SMALLEST_COMPARED:
                 return False
-        return luminance_agrees(one, other)
+        return luminance_agrees(one, chroma, other)
 
     def enlarge(self, chroma: Plane, frame: PreparedFrame) -> Plane:
         """The network's chroma (2, h, w) at the plate's size (2, H, W), following the edges of the full luminance."""
@@ -214,19 +215,26 @@ def step_session(
     return chroma, session.confidence
 
 
-def luminance_agrees(exemplar: Plane, frame: Plane) -> bool:
-    """Whether two luminance planes of one size (network units) show the same picture, a smooth grade apart.
+def luminance_agrees(luminance: Plane, chroma: Plane, frame: Plane) -> bool:
+    """Whether a frame's luminance (h, w) is that of an exemplar, a smooth grade and a way of making grey apart.
 
-    The whole picture has to correlate, and what a cubic grade leaves over has to be small everywhere: a still camera
-    makes neighbouring frames correlate as a whole, and only what moves tells them apart.
+    ``luminance`` (h, w) and ``chroma`` (2, h, w) are the exemplar's, all in network units. How light a colour is in
+    grey depends on how the grey was made (a mean of the channels, other weights, a filter before the lens); that, like
+    a grade, is one smooth function of the colour for the whole picture. What it leaves over has to be small
+    everywhere: a still camera makes neighbouring frames correlate as a whole, and only what moves tells them apart.
     """
-    one, other = exemplar.astype(np.float64).ravel(), frame.astype(np.float64).ravel()
-    if min(one.std(), other.std()) >= FLAT and np.corrcoef(one, other)[0, 1] < SAME_FRAME_CORRELATION:
+    light, other = luminance.astype(np.float64).ravel(), frame.astype(np.float64).ravel()
+    a, b = chroma[0].astype(np.float64).ravel(), chroma[1].astype(np.float64).ravel()
+    terms = [np.ones_like(light), light, light**2, light**3, a, b, a * light, b * light, a * a, a * b, b * b]
+    powers = np.stack(terms, axis=1)
+    factors, *_ = np.linalg.lstsq(powers, other, rcond=None)
+    fitted = powers @ factors
+    if min(light.std(), other.std()) >= FLAT and (
+        np.corrcoef(light, other)[0, 1] < SAME_FRAME_SIGN or np.corrcoef(fitted, other)[0, 1] < SAME_FRAME_CORRELATION
+    ):
         return False
-    powers = np.stack([one**0, one, one**2, one**3], axis=1)
-    grade, *_ = np.linalg.lstsq(powers, other, rcond=None)
-    left_over = np.asarray(powers @ grade - other).reshape(exemplar.shape)
-    window = max(3, min(exemplar.shape) // 15)
+    left_over = np.asarray(fitted - other).reshape(frame.shape)
+    window = max(3, min(frame.shape) // 15)
     local = np.abs(cv2.blur(left_over, (window, window)))
     return bool(np.percentile(local, 99.0) <= SAME_FRAME_RESIDUAL)
 

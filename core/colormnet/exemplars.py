@@ -8,7 +8,7 @@ from .colour.spaces import ColourSpace, default_space
 from .colouring import FrameColouring, Plane, PreparedExemplar, PreparedFrame
 from .errors import InputError
 from .job import ExemplarSpec
-from .media.frames import FrameSource, MediaInfo, PlateFrame, Window, open_source
+from .media.frames import FrameSource, PlateFrame, Window, Windows, open_source
 
 
 @dataclass(frozen=True)
@@ -59,50 +59,88 @@ def load_exemplar(
     colouring: FrameColouring,
     space_name: str | None,
     own_frame: PreparedFrame | None,
-    plate: MediaInfo,
+    plate: Windows,
 ) -> LoadedExemplar:
-    """Read an exemplar and fit it to the shot.
+    """Read an exemplar and fit it to the shot (see `fit_exemplar`).
 
-    ``own_frame`` is the plate frame it is declared for, prepared, or None for a picture from elsewhere. ``plate``
-    says which window the shot is coloured on: an exemplar of the plate's format (display window) is laid where it
-    belongs, whatever the data windows are; any other is stretched to the whole. Raises InputError as `read_picture`
-    does, and for an unknown colour space.
+    Raises InputError as `read_picture` does, and for an unknown colour space.
     """
     picture, source = read_picture(spec)
     space = ColourSpace(space_name or default_space(**vars(source.info.hint)))
+    fitted = fit_exemplar(
+        str(spec), picture.pixels, source.info.windows, space, colouring, plate, spec.frame, own_frame
+    )
+    carried_by = spec.frame if fitted.carried else None
+    return LoadedExemplar(spec, fitted.prepared, carried_by, space.name, fitted.notes)
+
+
+@dataclass(frozen=True)
+class FittedExemplar:
+    """An exemplar brought onto a shot's plate.
+
+    Attributes:
+        prepared: luminance and chroma at the working size.
+        carried: whether it shows the plate's frame it is declared for, whose output then carries its chroma.
+        notes: sentences the user should see.
+    """
+
+    prepared: PreparedExemplar
+    carried: bool
+    notes: tuple[str, ...]
+
+
+def fit_exemplar(
+    name: str,
+    pixels: Plane,
+    own: Windows,
+    space: ColourSpace,
+    colouring: FrameColouring,
+    plate: Windows,
+    frame: int | None,
+    own_frame: PreparedFrame | None,
+) -> FittedExemplar:
+    """Bring an exemplar onto the plate; the one rule for the command line, the worker and the hosts.
+
+    ``pixels`` (h, w, 3) in ``space`` lie in the windows ``own``, the plate's in ``plate``: an exemplar of the plate's
+    format (display window) is laid where it belongs, whatever the data windows are; any other is stretched to the
+    whole. ``frame`` is the plate frame it is declared for and ``own_frame`` that frame, prepared (of which only the
+    luminance at the working size is looked at), both None for a picture from elsewhere.
+    """
     notes: list[str] = []
-    pixels, covered = picture.pixels, _window_on_plate(source.info, plate)
+    covered = _window_on_plate(own, plate)
     if covered is not None:
         pixels = _laid_on(plate.data, pixels, covered)
         notes.append(
-            f"Exemplar {spec} lies on the plate's display window {plate.display.width}x{plate.display.height}; where "
+            f"Exemplar {name} lies on the plate's display window {plate.display.width}x{plate.display.height}; where "
             "it does not reach, the colours at its edge go on."
         )
     prepared = colouring.prepare_exemplar(pixels, space)
     if prepared.resized:
         how = "same shape" if prepared.same_aspect else "another shape, so its content is stretched"
         notes.append(
-            f"Exemplar {spec} is {prepared.source_width}x{prepared.source_height} and was resized to the plate's frame "
+            f"Exemplar {name} is {prepared.source_width}x{prepared.source_height} and was resized to the plate's frame "
             f"{colouring.width}x{colouring.height} ({how})."
         )
     if not prepared.has_colour:
-        notes.append(f"Exemplar {spec} has no colour to speak of; frames that follow it will be grey.")
+        notes.append(f"Exemplar {name} has no colour to speak of; frames that follow it will be grey.")
     if prepared.non_finite:
-        notes.append(f"Exemplar {spec} has {prepared.non_finite} pixels that are NaN or infinite; they count as black.")
-    carried_by = None
+        notes.append(
+            f"Exemplar {name} has {prepared.non_finite} pixels that are NaN or infinite; they take the colour around "
+            "them."
+        )
+    carried = False
     if own_frame is not None:
-        if colouring.shows_frame(prepared, own_frame, covered and _inside(covered, plate.data)):
-            carried_by = spec.frame
-        else:
+        carried = colouring.shows_frame(prepared, own_frame, covered and _inside(covered, plate.data))
+        if not carried:
             why = "the contents differ" if prepared.same_aspect else "the shapes differ"
             notes.append(
-                f"Exemplar {spec} does not show the plate's frame {spec.frame} ({why}); it is used as a picture from "
-                f"elsewhere, and frame {spec.frame} is coloured like the others."
+                f"Exemplar {name} does not show the plate's frame {frame} ({why}); it is used as a picture from "
+                f"elsewhere, and frame {frame} is coloured like the others."
             )
-    return LoadedExemplar(spec, prepared, carried_by, space.name, tuple(notes))
+    return FittedExemplar(prepared, carried, tuple(notes))
 
 
-def _window_on_plate(own: MediaInfo, plate: MediaInfo) -> Window | None:
+def _window_on_plate(own: Windows, plate: Windows) -> Window | None:
     """Where the pixels of an exemplar lie in the plate's coordinates; None where it is to be taken as a whole.
 
     It is so where both have one display window and not one data window: overscan, or a cropped bounding box.

@@ -38,7 +38,9 @@ from .media.frames import (
     SinkSettings,
     open_sink,
     open_source,
+    plan_sink,
 )
+from .media.images import multiplied_alpha
 from .media.movie import is_movie
 from .media.notation import frames_text, has_pattern, image_format, parse_frames, parse_pattern
 
@@ -122,8 +124,9 @@ class Plan:
         """The plan for people: (what, how)."""
         info = self.source.info
         size = self.colouring.size
+        count = f"{len(self.order)} frame{'s' if len(self.order) > 1 else ''}"
         rows = [
-            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {len(self.order)} frames"),
+            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {count}"),
             ("frames", frames_text(self.order)),
             ("colour space", self.colouring.space.name),
         ]
@@ -218,7 +221,7 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     exemplars = []
     for spec in job.exemplars:
         own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
-        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info))
+        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info.windows))
     part = _part(job, order)
     output_space = space if job.output_space is None else ColourSpace(job.output_space)
     plan = Plan(
@@ -239,7 +242,12 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
             *_space_notes(job, info, output_space),
         ],
     )
+    sink = plan_sink(job.output, source, plan.sink_settings)
+    plan.notes.extend(sink.notes)
+    if not job.overwrite:  # `farm verify` looks at a job as if to overwrite, and need not be able to write
+        sink.check()
     _refuse_another_jobs_output(plan)
+    _refuse_frames_unasked(plan, sink)
     return plan
 
 
@@ -379,7 +387,6 @@ def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
     job, state = plan.job, plan.state
     with open_sink(job.output, plan.source, plan.sink_settings) as sink:
         finished = _finished_frames(plan, sink)
-        plan.notes.extend(getattr(sink, "notes", ()))
         for note in plan.notes:
             progress.note(note)
         progress.planned(plan)
@@ -404,19 +411,25 @@ def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
 
 def _finished_frames(plan: Plan, sink: FrameSink) -> set[int]:
     """Frames of this very job that are whole already. Raises InputError where frames are there unasked for."""
+    _refuse_frames_unasked(plan, sink)
+    if plan.job.overwrite or not plan.job.resume:
+        return set()
+    wanted = (number for number in plan.order if number in plan.part)
+    return {number for number in wanted if _is_recorded(plan, sink.path(number), number) and sink.has(number)}
+
+
+def _refuse_frames_unasked(plan: Plan, sink: FrameSink) -> None:
+    """Raise InputError where the output holds frames that this job is not told to go on from or to replace."""
     job = plan.job
     if job.overwrite:
-        return set()
+        return
     wanted = [number for number in plan.order if number in plan.part]
     there = next((sink.path(number) for number in wanted if sink.path(number).exists()), None)
     # Asked after looking: another task of this job that starts just now claims the folder before it writes.
     claimed = plan.state.identity() is not None
-    if job.resume and claimed:
-        return {number for number in wanted if _is_recorded(plan, sink.path(number), number) and sink.has(number)}
-    if there is not None:
+    if there is not None and not (job.resume and claimed):
         what = "--resume to go on, or " if claimed else ""
         raise InputError(f"{there} exists already; give {what}--overwrite to replace it, or choose another output.")
-    return set()
 
 
 def _is_recorded(plan: Plan, path: Path, number: int) -> bool:
@@ -578,7 +591,9 @@ class _Run:
             layers[CONFIDENCE] = coloured.confidence
         pixels: Plane | None = None
         if self.plan.job.outputs != "chroma":
-            pixels = convert(coloured.pixels, self.plan.colouring.space, self.plan.output_space)
+            # Where the file holds no alpha, the picture is that over black, and is converted as it is seen.
+            alpha = multiplied_alpha(done.frame) if self.sink.alpha_apart else None
+            pixels = convert(coloured.pixels, self.plan.colouring.space, self.plan.output_space, alpha)
         self.sink.write(done.frame, pixels, layers)
         number = done.frame.number
         path = self.sink.path(number)

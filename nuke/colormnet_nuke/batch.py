@@ -14,7 +14,7 @@ from typing import List, Optional, Sequence
 import nuke
 
 from . import job, names, settings
-from .problems import NodeError, SetupError
+from .problems import NodeError, SetupError, StoppedError
 
 
 def _interrupt(signum: int, frame: Optional[FrameType]) -> None:
@@ -35,6 +35,9 @@ def main(argv: Sequence[str]) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)  # what farms send to stop a task
     try:
         return _run(options)
+    except StoppedError as problem:  # no error: what is done stays
+        sys.stderr.write("%s\n" % problem)
+        return problem.exit_code
     except NodeError as problem:
         sys.stderr.write("Error: %s\n" % problem)
         return problem.exit_code

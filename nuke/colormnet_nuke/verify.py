@@ -23,10 +23,10 @@ class NotReadyError(RuntimeError):
 def before_render() -> None:
     """Check each ColorMNet node above the Write: made from its present settings, complete for the frames known."""
     write = _this_write()
-    frames = asked_frames(write)
+    frames, views = asked_frames(write), asked_views()
     for node in _ours_above(write):
         _fresh(node)
-        missing = missing_frames(node, frames or (), _views())
+        missing = missing_frames(node, frames or (), views)
         if missing:
             raise NotReadyError(_advice(node, "has no colour for %s" % _some(missing)))
 
@@ -34,7 +34,7 @@ def before_render() -> None:
 def before_frame() -> None:
     """Check the frame about to be rendered."""
     frame, view = int(nuke.frame()), str(nuke.thisView())
-    views = (view,) if view in nuke.views() else _views()
+    views = (view,) if view in nuke.views() else asked_views()
     for node in _ours_above(_this_write()):
         if missing_frames(node, (frame,), views):
             raise NotReadyError(_advice(node, "has no colour for frame %d" % frame))
@@ -59,10 +59,6 @@ def _ours_above(write: "Optional[nuke.Node]") -> "Iterator[nuke.Group]":
     for node in names.all_ours():
         if not node["disable"].value():
             yield node
-
-
-def _views() -> Tuple[str, ...]:
-    return tuple(nuke.views())
 
 
 def _fresh(node: "nuke.Group") -> None:
@@ -116,6 +112,15 @@ def _advice(node: "nuke.Group", what: str) -> str:
         script,
         node.fullName(),
     )
+
+
+def asked_views(arguments: Optional[List[str]] = None) -> Tuple[str, ...]:
+    """The views of a command-line render (``--view left,right``), else all of the script."""
+    raw = [str(each) for each in (nuke.rawArgs if arguments is None else arguments)]
+    named = [raw[i + 1] for i, each in enumerate(raw[:-1]) if each == "--view"]
+    named += [each.partition("=")[2] for each in raw if each.startswith("--view=")]
+    chosen = ",".join(named).split(",")
+    return tuple(view for view in nuke.views() if view in chosen) or tuple(nuke.views())
 
 
 def asked_frames(write: "Optional[nuke.Node]", arguments: Optional[List[str]] = None) -> Optional[Tuple[int, ...]]:

@@ -127,7 +127,10 @@ def sweep(folder: str) -> None:
         if match is not None:
             pid = int(match.group(1) or match.group(2))
         elif name.startswith("engine-") and name.endswith(".json"):
-            found = read_endpoint(path)
+            try:
+                found = read_endpoint(path)
+            except UnsafeDirectory:
+                continue  # clients say so
             if found is None:
                 continue
             pid = found.pid

@@ -3,6 +3,7 @@
 Standard library only, Python 3.6 on. Records go over the wire as JSON objects; the worker checks every field.
 """
 
+import os
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from colormnet_host.protocol import Buffer, Pixels
@@ -119,5 +120,14 @@ class WorkerStatus(NamedTuple):
 
 
 def settings_to_wire(settings: SessionSettings) -> Dict[str, Any]:
-    """The settings as a JSON object."""
-    return dict(settings._asdict(), layers=list(settings.layers))
+    """The settings as a JSON object, complete in themselves: the worker has another directory and environment.
+
+    Relative paths become absolute ones, and without a ``config`` this process's own $OCIO is named.
+    """
+    given = dict(settings._asdict(), layers=list(settings.layers))
+    given["config"] = settings.config or os.environ.get("OCIO") or None
+    for name in ("weights", "config"):
+        value = given[name]
+        if isinstance(value, str) and value and "://" not in value:
+            given[name] = os.path.abspath(value)
+    return given

@@ -233,8 +233,9 @@ class Launcher:
         if os.name == "nt":
             flags = 0x08000000 | 0x00000200  # CREATE_NO_WINDOW, CREATE_NEW_PROCESS_GROUP
         try:
-            with open(self.error_file(), "wb") as errors:
-                os.chmod(self.error_file(), 0o600)
+            # Appending, so that a worker that runs already and this one do not write over each other.
+            flags_of_file = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+            with os.fdopen(os.open(self.error_file(), flags_of_file, 0o600), "wb") as errors:
                 self.process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ After the welcome every request carries ``"id"`` (a number chosen by the client)
 import hmac
 import json
 import os
+import select
 import socket
 import struct
 import time
@@ -29,7 +30,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 MAGIC = b"CMNW"
 VERSION = (1, 0)  # the major numbers of both sides must be equal
 PREFIX = struct.Struct(">4sIQ")
-MAX_HEADER = 1 << 20
+MAX_HEADER = 1 << 23  # the status of a session of 100,000 frames takes six million bytes
 MAX_PAYLOAD = 1 << 30
 HELLO_HEADER = 4096
 TICK = 0.1  # seconds between looks at the deadline and at `give_up`
@@ -138,16 +139,33 @@ class Channel:
             self.closed = True  # the peer was quicker
         self._sock.close()
 
+    def ready(self) -> bool:
+        """Whether something has arrived, or the connection has ended: receiving would not wait."""
+        try:
+            if hasattr(select, "poll"):
+                poller = select.poll()
+                poller.register(self._sock, select.POLLIN)
+                return bool(poller.poll(0))
+            return bool(select.select([self._sock], [], [], 0)[0])
+        except (OSError, ValueError):
+            return True  # closed: receiving says so
+
     def send(self, header: Header, payload: Buffer = b"", timeout: float = 30.0) -> None:
-        """Send one message; raises ConnectionLost when the peer is gone or takes nothing for ``timeout`` seconds."""
+        """Send one message; raises ConnectionLost when the peer is gone or takes nothing for ``timeout`` seconds.
+
+        Raises ProtocolError, ValueError or TypeError, with nothing sent, for what is no message: above the caps, a
+        number that is not finite, a value that JSON does not have, a payload in pieces.
+        """
         raw = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("utf-8")
-        size = memoryview(payload).nbytes
+        data = memoryview(payload)
+        size = data.nbytes
+        data = data.cast("B") if size else data
         if len(raw) > MAX_HEADER or size > MAX_PAYLOAD:
             raise ProtocolError("a message of %d + %d bytes is above the limit" % (len(raw), size))
         start = PREFIX.pack(MAGIC, len(raw), size) + raw
         self._send_all(memoryview(start), timeout)
         if size:
-            self._send_all(memoryview(payload).cast("B"), timeout)
+            self._send_all(data, timeout)
 
     def _send_all(self, view: memoryview, timeout: float) -> None:
         last = time.monotonic()
@@ -277,7 +295,9 @@ def _major(header: Header) -> int:
 def greet(channel: Channel, token: str, client: str, timeout: float = 10.0) -> Header:
     """The client's side of the hello; gives the welcome. Raises Refused, ConnectionLost or ProtocolError."""
     mine = os.urandom(16).hex()
-    channel.send({"type": "hello", "protocol": list(VERSION), "nonce": mine, "client": client, "pid": os.getpid()})
+    channel.send(
+        {"type": "hello", "protocol": list(VERSION), "nonce": mine, "client": client[:200], "pid": os.getpid()}
+    )
     challenge = _expect(channel.receive(timeout, max_header=HELLO_HEADER, max_payload=0), "challenge")
     if _major(challenge) != VERSION[0]:
         raise Refused("the worker speaks protocol %s, this host %s" % (challenge.get("protocol"), list(VERSION)))

@@ -35,7 +35,7 @@ def main() -> None:
         os.environ["COLORMNET_RUNTIME"] = str(Path(folder) / "run")
         environment = {"COLORMNET_CACHE": str(Path(folder) / "cache"), "OMP_NUM_THREADS": "1"}
         # Bounds small enough to be reached in the first quarter.
-        arguments = ["--disk", "64", "--keys", "16", "--snapshots", "8"]
+        arguments = ["--disk", "64", "--keys", "16", "--planes", "1", "--snapshots", "8"]
         with Client(Launcher("cpu", sys.executable, arguments, environment), name="soak") as client:
             colour = chance.random((PIXELS.height, PIXELS.width, 3)).astype(np.float16)
             settings = SessionSettings(space="lin_rec709_srgb", working_size=32)

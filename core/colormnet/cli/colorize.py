@@ -1,11 +1,13 @@
 """``colormnet colorize``: one shot from files to files."""
 
-from collections.abc import Mapping
-from typing import Annotated, cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
-from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
+from colormnet.errors import ColorMNetError
+from colormnet.job import DEFAULT_SNAPSHOT_EVERY
 from colormnet.media.notation import frames_text
 
 from .choices import OutputChoice, PrecisionChoice
@@ -28,6 +30,7 @@ from .options import (
     SnapshotOption,
     SpaceOption,
     WeightsOption,
+    job_of,
 )
 from .progress import ReportStyle, show_plan, shown_as
 from .signals import stop_on_signals
@@ -79,7 +82,10 @@ def colorize(
         bool, typer.Option("--dry-run", "-n", help="Check everything, print the plan, write nothing.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also print the plan and each frame's confidence.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Also print the plan, each frame's confidence, and what lies behind an error."
+        ),
     ] = False,
 ) -> None:
     """Colour a sequence or a movie from one or more exemplars.
@@ -94,32 +100,8 @@ def colorize(
     """
     from colormnet.pipeline import execute, planned
 
-    job = ColorizeJob(
-        plate=plate,
-        exemplars=tuple(parse_exemplar(text) for text in exemplar),
-        output=output,
-        frames=frames,
-        part=part,
-        model=model,
-        weights=weights,
-        space=space,
-        exemplar_space=exemplar_space,
-        output_space=output_space,
-        working_size=working_size,
-        saturation=saturation,
-        outputs=outputs.value,
-        confidence=confidence,
-        device=device,
-        precision=precision.value,
-        codec=cast("Codec | None", codec and codec.value),
-        pixel_type=cast("PixelType | None", pixel_type and pixel_type.value),
-        frame_rate=frame_rate,
-        resume=resume,
-        overwrite=overwrite,
-        snapshot_every=snapshot_every,
-        keep_state=keep_state,
-    )
-    with stop_on_signals() as stop, shown_as(report) as shown, planned(job) as plan:
+    job = job_of(locals(), part=part, resume=resume, overwrite=overwrite, keep_state=keep_state)
+    with _causes_told(verbose), stop_on_signals() as stop, shown_as(report) as shown, planned(job) as plan:
         if dry_run or verbose:
             show_plan(plan)
         if dry_run:
@@ -141,6 +123,19 @@ def colorize(
         typer.echo(
             f"Least sure at frame {least} (confidence {result.confidence[least]:.2f}): an exemplar there helps most."
         )
+
+
+@contextmanager
+def _causes_told(told: bool) -> Iterator[None]:
+    """Print what lies behind an error, as the libraries put it, on stderr; the error itself goes on."""
+    try:
+        yield
+    except ColorMNetError as error:
+        cause = error.__cause__
+        while told and cause is not None:
+            typer.echo(f"{type(cause).__name__}: {cause}", err=True)
+            cause = cause.__cause__
+        raise
 
 
 def _non_finite_lines(counts: Mapping[int, int]) -> list[str]:

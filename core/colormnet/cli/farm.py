@@ -5,13 +5,13 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from colormnet.errors import InputError
 from colormnet.farm.shots import DEFAULT_SEGMENT, Shot, ShotOrder
-from colormnet.job import DEFAULT_SNAPSHOT_EVERY, Codec, ColorizeJob, PixelType, parse_exemplar
+from colormnet.job import DEFAULT_SNAPSHOT_EVERY
 
 from .choices import OutputChoice, PrecisionChoice
 from .options import (
@@ -32,6 +32,8 @@ from .options import (
     SnapshotOption,
     SpaceOption,
     WeightsOption,
+    asked,
+    job_of,
 )
 from .signals import stop_on_signals
 
@@ -152,30 +154,9 @@ def submit(
     from colormnet.farm.settings import FarmSettings
     from colormnet.farm.shots import read_shot_list, refuse_clashes, resolve
 
-    order = ShotOrder(
-        plate=plate or "",
-        exemplars=tuple(exemplar or ()),
-        output=output,
-        name=name,
-        frames=frames,
-        mode=mode.value,
-        segment=segment,
-        model=model,
-        weights=None if weights is None else str(weights.absolute()),
-        space=space,
-        exemplar_space=exemplar_space,
-        output_space=output_space,
-        working_size=working_size,
-        saturation=saturation,
-        outputs=outputs.value,
-        confidence=confidence,
-        device=device,
-        precision=precision.value,
-        codec=cast("Codec | None", codec and codec.value),
-        pixel_type=cast("PixelType | None", pixel_type and pixel_type.value),
-        frame_rate=frame_rate,
-        snapshot_every=snapshot_every,
-    )
+    plain = asked(locals())
+    plain |= {"plate": plate or "", "weights": None if weights is None else str(weights.absolute())}
+    order = ShotOrder(exemplars=tuple(exemplar or ()), name=name, mode=mode.value, segment=segment, **plain)
     if (plate is None) == (shots is None):
         raise InputError("Name one plate, or a shot list with --shots; not both, not neither.")
     found = [resolve(order)] if shots is None else read_shot_list(shots, order)
@@ -278,37 +259,16 @@ def task(
     from colormnet.farm.task import Selection, Task, run_task
 
     with stop_on_signals() as stop:  # from here on, before the slow imports
-        job = ColorizeJob(
-            plate=plate,
-            exemplars=tuple(parse_exemplar(text) for text in exemplar or ()),
-            output=output,
-            frames=frames,
-            model=model,
-            weights=weights,
-            space=space,
-            exemplar_space=exemplar_space,
-            output_space=output_space,
-            working_size=working_size,
-            saturation=saturation,
-            outputs=outputs.value,
-            confidence=confidence,
-            device=device,
-            precision=precision.value,
-            snapshot_every=snapshot_every,
-            codec=cast("Codec | None", codec and codec.value),
-            pixel_type=cast("PixelType | None", pixel_type and pixel_type.value),
-            frame_rate=frame_rate,
-            prepass_every=prepass_every,
-        )
-        asked = Task(job, Selection(part, chunk, between, prepass))
+        job = job_of(locals(), prepass_every=prepass_every)
+        work = Task(job, Selection(part, chunk, between, prepass))
         if endpoint := os.environ.get(VARIABLE):
-            code = run_remotely(endpoint, asked, report.value, stop, _say)
+            code = run_remotely(endpoint, work, report.value, stop, _say)
             if code is not None:
                 raise typer.Exit(code)
         from .progress import ReportStyle, shown_as
 
         with shown_as(ReportStyle(report.value)) as shown:
-            result = run_task(asked, shown, stop)
+            result = run_task(work, shown, stop)
             if result is not None:
                 shown.finished(result)
 

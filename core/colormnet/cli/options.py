@@ -1,9 +1,13 @@
 """Options that say how a shot is coloured, declared once for the commands that take them (`colorize`, `farm`)."""
 
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from colormnet.job import ColorizeJob, parse_exemplar
 
 from .choices import CodecChoice, OutputChoice, PixelChoice, PrecisionChoice
 
@@ -74,3 +78,38 @@ RateOption = Annotated[
 SnapshotOption = Annotated[
     int, typer.Option("--snapshot-every", help="Frames between snapshots (what a killed run has to do again).")
 ]
+
+
+# What these commands take alike: names of their parameters and of the job's fields.
+_ALIKE = (
+    "plate",
+    "output",
+    "frames",
+    "model",
+    "weights",
+    "space",
+    "exemplar_space",
+    "output_space",
+    "working_size",
+    "saturation",
+    "outputs",
+    "confidence",
+    "device",
+    "precision",
+    "codec",
+    "pixel_type",
+    "frame_rate",
+    "snapshot_every",
+)
+
+
+def asked(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a command's parameters (its ``locals()``), what a job is made of; choices as their texts."""
+    given = {name: parameters[name] for name in _ALIKE}
+    return {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
+
+
+def job_of(parameters: Mapping[str, Any], **more: Any) -> ColorizeJob:
+    """The job that a command's parameters (its ``locals()``) ask for, with ``more`` fields. Raises InputError."""
+    exemplars = tuple(parse_exemplar(text) for text in parameters["exemplar"] or ())
+    return ColorizeJob(exemplars=exemplars, **asked(parameters), **more)

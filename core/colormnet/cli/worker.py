@@ -28,6 +28,7 @@ def run(
     orphan: Annotated[float, typer.Option(help="End so many seconds after the starter and all clients left.")] = 30.0,
     disk: Annotated[int, typer.Option(help="Most that the sessions may hold on disk, in MiB.")] = 20 * 1024,
     keys: Annotated[int, typer.Option(help="Most that cached keys may hold in memory, in MiB.")] = 1024,
+    planes: Annotated[int, typer.Option(help="Most that plates' luminance may hold in memory, in MiB.")] = 512,
     states: Annotated[int, typer.Option(help="Memories of shots kept on the device at once.")] = 4,
     snapshots: Annotated[int, typer.Option(help="Snapshots kept for each session.")] = 20,
     device_share: Annotated[float, typer.Option(help="Share of the GPU's memory that may be used.")] = 1.0,
@@ -39,6 +40,7 @@ def run(
     limits = WorkerLimits(
         disk_bytes=disk * MIB,
         key_cache_bytes=keys * MIB,
+        plane_cache_bytes=planes * MIB,
         live_states=states,
         snapshots=snapshots,
         idle_seconds=idle,
@@ -87,7 +89,7 @@ def status(
         typer.echo(json.dumps(None if found is None else found._asdict(), indent=1))
         return
     if found is None:
-        typer.echo("No worker runs.")
+        typer.echo(_none_runs(device))
         return
     from rich.console import Console
     from rich.table import Table
@@ -133,7 +135,7 @@ def stop(device: DeviceOption = "auto") -> None:
             ran = client.stop()
         except Exception as error:
             raise _explained(error) from error
-    typer.echo("The worker has stopped." if ran else "No worker runs.")
+    typer.echo("The worker has stopped." if ran else _none_runs(device))
 
 
 @app.command()
@@ -146,7 +148,7 @@ def free(device: DeviceOption = "auto") -> None:
             ran = client.free_gpu()
         except Exception as error:
             raise _explained(error) from error
-    typer.echo("The device is free." if ran else "No worker runs.")
+    typer.echo("The device is free." if ran else _none_runs(device))
 
 
 @app.command()
@@ -168,6 +170,24 @@ def _launcher(device: str, attended: bool = True) -> Any:
     from colormnet_host.launcher import Launcher
 
     return Launcher(device=device, python=sys.executable, attended=attended)
+
+
+def _none_runs(device: str) -> str:
+    """That no worker runs for a device, and for which ones there is one."""
+    from colormnet_host import endpoint
+
+    others = set()
+    try:
+        runtime = Path(endpoint.runtime_directory())
+        for file in runtime.glob("engine-*.json"):
+            found = endpoint.read_endpoint(str(file))
+            if found is not None and endpoint.process_start(found.pid) is not None:
+                others.add(found.device)
+    except (OSError, endpoint.UnsafeDirectory):
+        return "No worker runs."
+    if not others:
+        return "No worker runs."
+    return f"No worker runs for the device {device}; there is one for {' and '.join(sorted(others))} (--device)."
 
 
 def _explained(error: Exception) -> Exception:

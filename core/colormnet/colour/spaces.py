@@ -436,10 +436,17 @@ class ColourSpace:
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def convert(rgb: FloatArray, source: ColourSpace, target: ColourSpace) -> FloatArray:
-    """Code values (H, W, 3) float32 of one space as those of another; unclamped. The same array where they agree."""
+def convert(rgb: FloatArray, source: ColourSpace, target: ColourSpace, alpha: FloatArray | None = None) -> FloatArray:
+    """Code values (H, W, 3) float32 of one space as those of another; unclamped. The same array where they agree.
+
+    ``alpha`` (H, W): what the values are multiplied by, and are again afterwards. A curve is meant for the values
+    without it: that of half a white is not half the curve of white.
+    """
     if source.same_codes(target):
         return rgb
+    if alpha is not None:
+        share = np.where(alpha > 0, np.maximum(alpha, np.float32(1e-6)), np.float32(1.0)).astype(np.float32)[..., None]
+        return np.asarray(convert(rgb / share, source, target) * share, dtype=np.float32)
     light = source.linear_to_rec709(source.to_linear(rgb))
     return np.asarray(target.from_linear(target.linear_from_rec709(light)), dtype=np.float32)
 

@@ -77,6 +77,17 @@ def free_space(path: Path) -> int | None:
     return None
 
 
+def check_folder(folder: Path, name: str) -> None:
+    """See that a folder for output is there or can be made, and can be written to; nothing is made."""
+    place = folder.absolute()
+    while not os.path.lexists(place):  # what may not be looked at counts as absent; its folder says why
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{place} is a file and cannot hold {name}; choose another folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise write_error(folder / name, PermissionError(errno.EACCES, "Permission denied"))
+
+
 def prepare_folder(folder: Path, name: str) -> None:
     """Create a folder for output if need be, and see that it can be written to."""
     try:

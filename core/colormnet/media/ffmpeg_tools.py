@@ -182,11 +182,13 @@ def _one(pattern: str, text: str) -> str | None:
 
 
 def _last_line(text: str) -> str:
+    """The last line that speaks of damage, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     useful = [
         line for line in lines if "At least one output" not in line and not line.startswith("Error opening input f")
     ]
-    return re.sub(r"^\[[^\]]*\] ", "", useful[-1]).rstrip(".") if useful else "no reason given"
+    told = [line for line in useful if _BROKEN.search(line)] or useful
+    return re.sub(r"^\[[^\]]*\] ", "", told[-1]).rstrip(".") if told else "no reason given"
 
 
 def _pixel_format(line: str) -> tuple[str, list[str]]:

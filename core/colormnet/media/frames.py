@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from colormnet.media.movie import MovieSink
+    from colormnet.media.sequences import SequenceSink
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -34,6 +38,20 @@ class Window:
     y: int
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where a picture's pixels lie, and the frame they belong to; the two differ for overscan and cropped renders."""
+
+    display: Window
+    data: Window
+
+    @staticmethod
+    def of_size(width: int, height: int) -> Windows:
+        """Those of a picture that is its frame."""
+        whole = Window(0, 0, width, height)
+        return Windows(whole, whole)
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ class MediaInfo:
         bits: text for the plan: "half", "float", "uint8", "uint10", "uint16".
         alpha: the colour part has an alpha channel.
         hint: what the file says about its colour.
+        beside: what else is in each file: channels and parts that are neither the colour nor its alpha, by name.
         notes: sentences the user should see once (variable frame rate, non-square pixels...).
     """
 
@@ -87,7 +106,13 @@ class MediaInfo:
     bits: str
     alpha: bool
     hint: ColourHint
+    beside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def windows(self) -> Windows:
+        """Display and data window."""
+        return Windows(self.display, self.data)
 
 
 @dataclass(frozen=True)
@@ -197,6 +222,15 @@ class FrameSink(Protocol):
         """Sentences the user should see once: what the output cannot carry over."""
         ...
 
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether the files hold the plate's alpha, and the colour not multiplied by it."""
+        ...
+
+    def check(self) -> None:
+        """Raise InputError where the folder cannot be made or written to; nothing is made."""
+        ...
+
     def write(
         self, frame: PlateFrame, pixels: FloatArray | None = None, layers: Mapping[str, FloatArray] | None = None
     ) -> None:
@@ -252,6 +286,38 @@ def open_source(spec: str | Path, frames: str | Sequence[int] | None = None, lay
     return sequences.SequenceSource(text, frames, layer)
 
 
+def left_out(info: MediaInfo, name: str, *, alpha: bool, timecode: bool) -> tuple[str, ...]:
+    """What a file of another kind than the plate's does not carry over, for the user.
+
+    ``name`` is the output's, ``alpha`` and ``timecode`` tell whether it can hold those.
+    """
+    notes = []
+    if info.alpha and not alpha:
+        notes.append(
+            f"The alpha channel is left out, the colour stays as it is: {name} cannot hold it; EXR, TIFF, PNG and "
+            "ProRes .mov can."
+        )
+    if info.beside:
+        more = f" and {len(info.beside) - 4} more" if len(info.beside) > 4 else ""
+        notes.append(
+            f"What lies beside the picture is left out ({', '.join(info.beside[:4])}{more}): {name} cannot hold it; "
+            f"write {info.format.upper()}, as the plate is."
+        )
+    if info.data != info.display:
+        notes.append(f"Pixels outside the display window are left out: {name} cannot hold them; EXR can.")
+    if info.timecode is not None and not timecode:
+        notes.append(f"The timecode {info.timecode} is left out: {name} cannot hold it; EXR, DPX and movies can.")
+    return tuple(notes)
+
+
+def plan_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None = None) -> FrameSink:
+    """The output as :func:`open_sink` would open it, checked but with nothing made on the disk: not to be written to.
+
+    It tells where frames would go, which are there, and what the output cannot carry over. Raises InputError.
+    """
+    return _sink(spec, source, settings)
+
+
 def open_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None = None) -> FrameSink:
     """Open an output for the frames of ``source``.
 
@@ -267,6 +333,12 @@ def open_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | No
         InputError: output is (also through links) a file of the input, unknown format, layers in a format that has
             none, folder not writable, a size the codec cannot hold.
     """
+    sink = _sink(spec, source, settings)
+    sink.prepare()
+    return sink
+
+
+def _sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None) -> MovieSink | SequenceSink:
     from colormnet.media import movie, sequences
 
     chosen = settings or SinkSettings()

@@ -222,6 +222,10 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
     if len(set(views)) > 1:
         notes.append(f"Of the views {', '.join(dict.fromkeys(views))}, {_part_name(spec)} is coloured.")
     bits = depth_name(spec, picture.colour.indexes[0])
+    own = {*picture.colour.indexes, picture.colour.alpha}
+    beside = [name for index, name in enumerate(spec.channelnames) if index not in own]
+    others = [(number, entry.spec) for number, entry in enumerate(picture.parts) if number != picture.colour.part]
+    beside += [f"part {_part_name(entry) or number + 1}" for number, entry in others]
     chromaticities = spec.getattribute("chromaticities")
     return MediaInfo(
         name=name,
@@ -245,6 +249,7 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
             else None,
             chromaticities=tuple(float(value) for value in chromaticities) if chromaticities else None,
         ),
+        beside=tuple(beside),
         notes=tuple(notes),
     )
 
@@ -352,6 +357,20 @@ def alpha_of(held: PictureFrame) -> FloatArray | None:
     if picture.colour.alpha is None or stored is None:
         return None
     return place(to_float(stored[..., picture.colour.alpha]), picture.data, held.canvas)
+
+
+def multiplied_alpha(frame: PlateFrame) -> FloatArray | None:
+    """The alpha (H, W) that a frame's colour is multiplied by; None where there is none, or it is stored apart."""
+    held = frame.passthrough
+    if not isinstance(held, PictureFrame) or held.picture.spec.get_int_attribute("oiio:UnassociatedAlpha", 0):
+        return None
+    return alpha_of(held)
+
+
+def divided(colour: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Colour (H, W, 3) without the alpha (H, W) it is multiplied by; as it is where that is zero."""
+    part = alpha[..., None]
+    return np.asarray(np.where(part > 0, colour / np.maximum(part, np.float32(1e-6)), colour), dtype=np.float32)
 
 
 def union(windows: list[Window]) -> Window:
@@ -677,8 +696,8 @@ def _new_part(
     if alpha is not None and colour is not None:
         if kind == "exr" and stored_alone:
             colour = colour * alpha[..., None]
-        elif kind != "exr" and not stored_alone:
-            colour = np.where(alpha[..., None] > 0, colour / np.maximum(alpha[..., None], np.float32(1e-6)), colour)
+        elif kind not in ("exr", "jpeg") and not stored_alone:  # JPEG holds no alpha: the picture is that over black
+            colour = divided(colour, alpha)
 
     spec = oiio.ImageSpec(canvas.width, canvas.height, 3, oiio.TypeDesc(_DEPTHS[depth]))
     if kind == "exr":

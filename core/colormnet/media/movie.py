@@ -27,7 +27,7 @@ import ffmpeg
 import numpy as np
 
 from colormnet.errors import DeviceError, InputError, InterruptedRun
-from colormnet.media.atomic import partial_name, prepare_folder, refuse_overwrite, write_error
+from colormnet.media.atomic import check_folder, partial_name, prepare_folder, refuse_overwrite, write_error
 from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
 from colormnet.media.frames import (
     ColourHint,
@@ -37,8 +37,9 @@ from colormnet.media.frames import (
     PlateFrame,
     SinkSettings,
     Window,
+    left_out,
 )
-from colormnet.media.images import PictureFrame, alpha_of, place, to_float
+from colormnet.media.images import PictureFrame, alpha_of, divided, multiplied_alpha, place, to_float
 from colormnet.media.locks import FolderLock
 from colormnet.media.mxf import write_display_aspect
 from colormnet.media.notation import choose_frames, is_movie, parse_frames
@@ -260,7 +261,6 @@ class MovieSink:
             self._note("The plate does not say its frame rate; the movie plays at 24 frames a second.")
         self._check()
         refuse_overwrite([self._path], source.paths())
-        prepare_folder(self._path.parent, self._path.name)
         self._folder = self._path.with_name(f".{self._path.name}.segments")
         self._encoder: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
@@ -269,8 +269,21 @@ class MovieSink:
         self._closed = False
         self._finished = settings.resume and self._already_there()
         self._lock: FolderLock | None = None
+
+    def check(self) -> None:
+        """Raise InputError where the folder cannot be made or written to; nothing is made."""
+        check_folder(self._path.parent, self._path.name)
+
+    def prepare(self) -> None:
+        """Make and take the folder of the segments. Raises InputError, also where another writer has it."""
+        prepare_folder(self._path.parent, self._path.name)
         if not self._finished:
             self._take_folder()
+
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether the movie holds the plate's alpha; it is never multiplied into a movie's colour."""
+        return self._alpha
 
     # -- what is asked for ------------------------------------------------------------------------------------------
 
@@ -293,12 +306,8 @@ class MovieSink:
             raise InputError(
                 f"DNxHR needs 256x120 pixels or more and the plate is {width}x{height}; write a .mov instead."
             )
-        if self._info.alpha and not self._alpha:
-            self._note(
-                f"The alpha channel is left out: {self._path.name} ({self._codec}) cannot hold it; a ProRes .mov can."
-            )
-        if self._info.format == "exr" and self._info.display != self._info.data:
-            self._note("Pixels outside the display window are left out: a movie cannot hold them.")
+        for text in left_out(self._info, f"{self._path} ({self._codec})", alpha=self._alpha, timecode=True):
+            self._note(text)
         if self._facts is not None and self._facts.audio:
             if not self._settings.audio:
                 self._note("The sound is left out as asked.")
@@ -398,6 +407,8 @@ class MovieSink:
 
     def _codes(self, frame: PlateFrame, pixels: FloatArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
         """Interleaved 16-bit code values on the display window."""
+        multiplied = multiplied_alpha(frame) if self._alpha else None
+        pixels = pixels if multiplied is None else divided(pixels, multiplied)
         planes = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
         if self._alpha:
             planes = np.concatenate([planes, self._alpha_of(frame)[..., None]], axis=-1)

@@ -190,7 +190,7 @@ def choose_frames(name: str, present: Sequence[int], wanted: list[int] | None) -
         InputError: nothing present, frames missing (all are named).
     """
     if not present:
-        raise InputError(f"There is no file for {name}.")
+        raise InputError(f"There is no file for {name}; check the folder and the name.")
     have = set(present)
     if wanted is not None:
         missing = [number for number in wanted if number not in have]

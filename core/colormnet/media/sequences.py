@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from colormnet.errors import ColorMNetError, InputError, InterruptedRun
-from colormnet.media.atomic import prepare_folder, refuse_overwrite
-from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings
+from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
+from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
     Picture,
     output_depth,
@@ -167,9 +167,10 @@ class SequenceSink:
         self._settings = settings
         self._info = source.info
         self.notes: tuple[str, ...] = ()
+        self.alpha_apart = False
         self._pattern: SequencePattern | None = None
         self._single: Path | None = None
-        frames = source.frames
+        frames = self._frames = source.frames
         if has_pattern(spec):
             self._pattern = parse_pattern(spec)
         elif image_format(spec) and not Path(spec).is_dir():
@@ -193,6 +194,18 @@ class SequenceSink:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
         output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
         refuse_overwrite((self.path(number) for number in frames), source.paths())
+        if kind != self._info.format and settings.content != "layers":
+            self.notes = left_out(self._info, spec, alpha=kind != "jpeg", timecode=kind in ("exr", "dpx"))
+            self.alpha_apart = self._info.alpha and kind not in ("exr", "jpeg")
+
+    def check(self) -> None:
+        """Raise InputError where `prepare` would; nothing is made."""
+        probe = self.path(self._frames[0])
+        check_folder(probe.parent, probe.name)
+
+    def prepare(self) -> None:
+        """Make the folder. Raises InputError."""
+        probe = self.path(self._frames[0])
         prepare_folder(probe.parent, probe.name)
 
     def _in_folder(self, folder: Path, source: FrameSource) -> None:

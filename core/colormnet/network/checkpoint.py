@@ -122,28 +122,41 @@ def read_weights(path: Path) -> Weights:
                 header = stream.metadata() or {}
                 return Weights({name: stream.get_tensor(name) for name in stream.keys()}, header)  # noqa: SIM118
         # A zip archive is mapped, not read: the tensors are copied once, into their final place.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        OSError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        UnicodeDecodeError,
-    ) as error:
-        size = path.stat().st_size
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"the weights file {path} ({size:,} bytes) cannot be read, it is truncated or not a checkpoint "
-            f"({reason}); fetch it again with 'colormnet weights fetch'"
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch thinks aloud about files that are no checkpoint
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (*_UNREADABLE, OSError) as error:
+        raise WeightsError(_why_unreadable(path, error)) from error
     return Weights(state_dict_of(content, str(path)), {})
+
+
+_UNREADABLE = (  # what the libraries raise for a file that is no checkpoint, or not a whole one
+    safetensors.SafetensorError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+)
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """One sentence of ours: the libraries' own texts advise programmers, and one of them to let the file run code."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, _UNREADABLE):
+        return f"the weights file {path} cannot be read ({error.strerror}); check its rights and its disk"
+    if isinstance(error, pickle.UnpicklingError) and "GLOBAL " in str(error):
+        return (
+            f"the weights file {path} holds program code beside tensors, or none, and is not opened, because opening "
+            "it would run that; give a checkpoint of tensors alone"
+        )
+    return (
+        f"the weights file {path} ({path.stat().st_size:,} bytes) cannot be read, it is truncated or not a checkpoint; "
+        "give another file, or fetch the released one again with 'colormnet weights fetch'"
+    )
 
 
 def state_dict_of(content: Any, where: str) -> Mapping[str, Tensor]:

@@ -1,5 +1,6 @@
 """Colour footage and photographs as arrays, held in memory for the length of a run."""
 
+import subprocess
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,11 +8,11 @@ from pathlib import Path
 
 import cv2
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
 from colormnet.errors import InputError
+from colormnet.media.ffmpeg_tools import command, probe
 
 _MOVIES = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm"}
 _PICTURES = {".jpg", ".jpeg", ".png"}
@@ -45,26 +46,21 @@ def load_movie(path: Path, short_side: int, limit: int | None = None) -> Footage
     Raises:
         InputError: the file cannot be decoded.
     """
-    reader = imageio_ffmpeg.read_frames(str(path))
-    width, height = next(reader)["size"]
-    reader.close()
-    scale = min(1.0, short_side / min(width, height))
-    size = round(width * scale), round(height * scale)
-    stream = ffmpeg.input(str(path)).filter(
-        "scale",
-        *size,
-        flags="area+accurate_rnd+full_chroma_int",
-        in_color_matrix="bt709",
-        in_range="tv",
-        out_range="pc",
+    facts = probe(path)
+    scale = min(1.0, short_side / min(facts.width, facts.height))
+    size = round(facts.width * scale), round(facts.height * scale)
+    samples = "in_color_matrix=bt709:in_range=tv:out_range=pc"  # whatever the tags say: what the networks learned from
+    stream = ffmpeg.input(str(path)).output(
+        "pipe:",
+        format="rawvideo",
+        vf=f"scale={size[0]}:{size[1]}:{samples}:flags=area+accurate_rnd+full_chroma_int,format=rgb24",
+        **({"vframes": limit} if limit else {}),
     )
-    options = {"vframes": limit} if limit else {}
-    try:
-        data, _ = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **options).run(
-            cmd=imageio_ffmpeg.get_ffmpeg_exe(), capture_stdout=True, capture_stderr=True
-        )
-    except ffmpeg.Error as error:
-        raise InputError(f"{path} cannot be decoded: {error.stderr.decode(errors='replace').strip()[-200:]}") from error
+    done = subprocess.run(command(stream), capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()[-200:]
+        raise InputError(f"{path} cannot be decoded: {said}")
+    data = done.stdout
     frames = np.frombuffer(data, np.uint8).reshape(-1, size[1], size[0], 3)
     return Footage(path.stem, frames)
 

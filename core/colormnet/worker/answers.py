@@ -73,11 +73,6 @@ def error_header(error: BaseException) -> dict[str, Any]:
         header.update(code=error.code, message=str(error))
         if isinstance(error, NeedFrames):
             header["frames"] = error.frames
-    elif isinstance(error, MemoryError):
-        message = (
-            f"This machine ran out of memory while a frame was prepared or finished ({error}); close other programs."
-        )
-        header.update(code="out_of_memory", message=message, working_size=0)
     elif isinstance(error, ColorMNetError):
         header.update(code="device", message=str(error))
         if isinstance(error, OutOfMemoryError):
@@ -88,6 +83,11 @@ def error_header(error: BaseException) -> dict[str, Any]:
             header["code"] = "input"
         elif not isinstance(error, DeviceError):
             header["code"] = "internal"
+    elif out_of_memory(error):
+        message = (
+            f"This machine ran out of memory while a frame was prepared or finished ({error}); close other programs."
+        )
+        header.update(code="out_of_memory", message=message, working_size=0)
     header["message"] = header["message"][:4000]
     return header
 
@@ -95,3 +95,20 @@ def error_header(error: BaseException) -> dict[str, Any]:
 def expected(error: BaseException) -> bool:
     """Whether an error is an answer rather than a fault of the worker."""
     return isinstance(error, (Answer, ColorMNetError))
+
+
+# What CUDA, PyTorch and OpenCV say; oneDNN, which computes convolutions on the CPU, does not say what it lacked.
+_FULL = (
+    "out of memory",
+    "insufficient memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of the engine, the framework or the system means that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, OutOfMemoryError)) or any(words in text for words in _FULL)

@@ -26,7 +26,7 @@ class SharedBuffer:
         self.size = size
         self.nonce = os.urandom(NONCE_BYTES)
         self._named: Path | None = None
-        if sys.platform.startswith("linux"):
+        if anonymous_memory():
             import fcntl
 
             self._handle = os.memfd_create("colormnet", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -67,6 +67,11 @@ class SharedBuffer:
         except BufferError:  # a frame is still being read from it; it goes with that frame
             return
         self.handed_over()
+
+
+def anonymous_memory() -> bool:
+    """Whether the system has memory files without a name that can be opened by path all the same."""
+    return sys.platform.startswith("linux")
 
 
 def sweep(folder: Path) -> None:

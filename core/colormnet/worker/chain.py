@@ -20,7 +20,7 @@ import numpy as np
 
 from ..colouring import PreparedExemplar, PreparedFrame, start_session, step_session
 from ..errors import OutOfMemoryError
-from .answers import Cancelled, MemoryTooSmall
+from .answers import Cancelled, MemoryTooSmall, out_of_memory
 from .limits import WorkerLimits
 from .planes import HEAD_BYTES, Plane, pack, text_digest, unpack, unpack_head
 from .store import Store
@@ -85,6 +85,7 @@ class Engine:
         self._live: OrderedDict[tuple[str, str], _LiveState] = OrderedDict()  # (session, name) -> state
         self._keys: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()  # (model, luminance) -> keys, bytes
         self._keys_bytes = 0
+        self.make_room: Callable[[Model], object] = lambda model: None  # let go of all models but that one
         self._recent: OrderedDict[tuple[str, str], NetworkResult] = OrderedDict()  # survives a disk that is full
 
     # --- results --------------------------------------------------------------------------------------------------
@@ -163,6 +164,7 @@ class Engine:
                 continue
             state = done = None  # type: ignore[assignment]
             self.clear_device()
+            self.make_room(recipe.model)
             if before:
                 raise self._too_small(recipe)
             log.warning("out of memory (%s); trying again with nothing else on the device", failure)
@@ -240,13 +242,18 @@ class Engine:
         if state.place == 0:
             return
         session = state.recipe.session
-        self.store.save(session, "snapshots", f"{name}", state.colorizer.save)
+        self.store.save(session, "snapshots", name, state.colorizer.save)
         self.store.thin(session, "snapshots", self.limits.snapshots)
 
     def close(self, session: str | None = None) -> None:
         """Bring the live memories of a session (or all) to disk and take them off the device."""
         for each, name in [key for key in self._live if session is None or key[0] == session]:
             self._save(self._live.pop((each, name)), name)
+
+    def let_go(self, model: "Model") -> None:
+        """Bring the live memories of a model to disk and take them off the device."""
+        for key in [key for key, state in self._live.items() if state.recipe.model is model]:
+            self._save(self._live.pop(key), key[1])
 
     def forget(self, session: str) -> None:
         """Drop everything live of a session without keeping it."""
@@ -318,22 +325,6 @@ def size_that_fits(recipe: Recipe, height: int, width: int) -> int:
             continue
         return size
     return 0
-
-
-# oneDNN, which computes PyTorch's convolutions on the CPU, does not say that memory is what it lacked.
-_FULL = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "could not create a primitive",
-    "could not execute a primitive",
-)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of the engine, the framework or the system means that memory ran out."""
-    text = str(error).lower()
-    return isinstance(error, (MemoryError, OutOfMemoryError)) or any(words in text for words in _FULL)
 
 
 def release_device_memory() -> None:

@@ -71,7 +71,7 @@ class Request(OneAnswer):
         """Progress."""
         header = {"type": "progress", "id": self.number, "stage": stage, "message": message}
         if not self.answered:
-            self._connection.post({**header, "done": done, "total": total}, optional=True)
+            self._connection.progress({**header, "done": done, "total": total})
 
 
 class Connection:
@@ -104,6 +104,7 @@ class Connection:
         self._lock = threading.Lock()
         self._buffers: dict[int, SharedBuffer] = {}
         self._buffer_serial = 0
+        self._unsent = 0  # answers that wait for the client to take them
         self._closed = False
         self._writer: threading.Thread | None = None
 
@@ -111,7 +112,7 @@ class Connection:
         """Speak with the client until it leaves or breaks the rules; for a thread of its own."""
         try:
             hello = protocol.admit(self._channel, self._token, self._welcome(), self.service.limits.message_seconds / 2)
-            self.name = str(hello.get("client", ""))[:60]
+            self.name = "".join(letter for letter in str(hello.get("client", ""))[:60] if letter.isprintable())
             self.admitted = True
             self._writer = threading.Thread(target=self._write, name="colormnet-writer", daemon=True)
             self._writer.start()
@@ -167,22 +168,33 @@ class Connection:
         request.task = None
         with self._lock:
             self._requests.pop(request.number, None)
-        self.post(header, payload)
+            self._unsent += 1
+        if not self._closed:
+            self._outgoing.put((header, payload))
 
-    def post(self, header: Header, payload: bytes | bytearray | memoryview = b"", optional: bool = False) -> None:
-        """Queue a message; never waits for the client."""
-        if self._closed or (optional and self._outgoing.qsize() > PROGRESS_BACKLOG):
-            return
-        self._outgoing.put((header, payload))
+    def progress(self, header: Header) -> None:
+        """Queue a message that may be left out; never waits for the client."""
+        if not self._closed and self._outgoing.qsize() <= PROGRESS_BACKLOG:
+            self._outgoing.put((header, b""))
 
     def _write(self) -> None:
         while (item := self._outgoing.get()) is not None:
+            header, payload = item
             try:
-                self._channel.send(item[0], item[1], SEND_SECONDS)
+                try:
+                    self._channel.send(header, payload, SEND_SECONDS)
+                except ConnectionLost:
+                    raise
+                except (ProtocolError, ValueError, TypeError) as error:  # nothing of it was sent
+                    log.exception("an answer to client %s cannot be sent", self.name)
+                    self._channel.send({**error_header(error), "id": header.get("id")}, b"", SEND_SECONDS)
             except ProtocolError as error:
                 log.info("client %s: %s", self.name, error)
                 self.close()
                 return
+            if header.get("type") != "progress":
+                with self._lock:
+                    self._unsent -= 1
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -197,7 +209,7 @@ class Connection:
         with self._lock:
             if number in self._requests:
                 raise ProtocolError(f"the id {number} is in use")
-            full = len(self._requests) >= self.service.limits.pending
+            full = len(self._requests) + self._unsent >= self.service.limits.pending
             self._requests[number] = request
         try:
             if full:

@@ -4,12 +4,14 @@ import contextlib
 import logging
 import threading
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from .answers import Cancelled, Stopping, expected
+from ..errors import WeightsError
+from .answers import Cancelled, MemoryTooSmall, Stopping, expected, out_of_memory
 from .chain import Engine, release_device_memory
 from .limits import WorkerLimits
 from .outputs import Outputs
@@ -58,9 +60,15 @@ class Task:
 class Models:
     """Models on the device, the most recently used ones."""
 
-    def __init__(self, load: "Callable[[str, str | None, str], Model]", limits: WorkerLimits) -> None:
-        """``load``: model, weights, precision -> Model."""
+    def __init__(
+        self,
+        load: "Callable[[str, str | None, str], Model]",
+        limits: WorkerLimits,
+        let_go: "Callable[[Model], object]" = lambda model: None,
+    ) -> None:
+        """``load``: model, weights, precision -> Model. ``let_go``: have others forget a model that has to leave."""
         self._load = load
+        self._let_go = let_go
         self._limit = limits.models
         self._loaded: OrderedDict[ModelChoice, Model] = OrderedDict()
         self.working_sizes: dict[ModelChoice, int] = {}  # default short side of every model that was ever loaded
@@ -70,16 +78,52 @@ class Models:
         return choice in self._loaded
 
     def get(self, choice: ModelChoice) -> "Model":
-        """The model, loaded if need be. Raises WeightsError, DeviceError."""
+        """The model, loaded if need be. Raises WeightsError, DeviceError (OutOfMemoryError)."""
         if choice not in self._loaded:
-            while len(self._loaded) >= self._limit:
-                self._loaded.popitem(last=False)
-                release_device_memory()
-            model = self._load(*choice)
+            self._shrink(self._limit - 1)
+            model = self._load_somehow(choice)
             self.working_sizes[choice] = model.default_working_size
             self._loaded[choice] = model
         self._loaded.move_to_end(choice)
         return self._loaded[choice]
+
+    def _load_somehow(self, choice: ModelChoice) -> "Model":
+        """The model, loaded beside the others or, where memory is short, without them. Raises as `get`."""
+        try:
+            return self._read(choice)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold what was loaded so far
+        self._shrink(0)
+        try:
+            return self._read(choice)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise MemoryTooSmall(
+                f"Memory ran out while the weights of the {choice[0]} model were loaded ({error}); free memory on the "
+                "device or choose the CPU.",
+                0,
+            ) from error
+
+    def _read(self, choice: ModelChoice) -> "Model":
+        try:
+            return self._load(*choice)
+        except OSError as error:
+            what = choice[1] or f"of the {choice[0]} model"
+            raise WeightsError(f"The weights {what} cannot be read ({error.strerror}); check the path.") from error
+
+    def keep_only(self, model: "Model") -> None:
+        """Take all others off the device."""
+        self._shrink(0, model)
+
+    def _shrink(self, count: int, keep: "Model | None" = None) -> None:
+        """Take the least recently used models off the device until ``count`` are left."""
+        for choice in list(self._loaded)[: max(0, len(self._loaded) - count)]:
+            if self._loaded[choice] is not keep:
+                self._let_go(self._loaded.pop(choice))
+        release_device_memory()
 
     def names(self) -> list[str]:
         """Names of the models on the device."""
@@ -87,8 +131,7 @@ class Models:
 
     def clear(self) -> None:
         """Take all off the device."""
-        self._loaded.clear()
-        release_device_memory()
+        self._shrink(0)
 
 
 class Device:
@@ -158,7 +201,7 @@ class Device:
             spent = sum(seconds for _, seconds in self._steps)
             return len(self._steps) / spent if spent else 0.0
 
-    def stop(self, timeout: float = 60.0) -> None:
+    def stop(self, timeout: float = 600.0) -> None:
         """Finish the step in hand and what was coloured, refuse the rest, bring all memories to disk."""
         with self._condition:
             self._stopping = True

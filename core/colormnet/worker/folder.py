@@ -4,7 +4,7 @@ Workers watch ``inbox`` in their cache directory, the folders given with ``--wat
 ``Client.watch``. A host
 
 1. writes a request, a JSON object, to ``NAME.part`` and renames it to ``NAME.request.json`` (any NAME of letters,
-   digits, ``_``, ``-`` and ``.``, not used before);
+   digits, ``_``, ``-`` and ``.``, not used before). In the inbox a ``NAME.part`` that stays goes after ten minutes;
 2. waits for ``NAME.answer.json``, which appears whole, reads it and deletes it. Answers not fetched go after ten
    minutes;
 3. may give up by creating an empty ``NAME.cancel``.
@@ -30,11 +30,12 @@ taken literally.
 Answers: ``{"protocol": 1, "ok": true, ...}`` with what the request gives ("output", "confidence", "low_confidence",
 "cached" for colour), or ``{"protocol": 1, "ok": false, "code": ..., "message": a sentence for the artist}``. Codes:
 "input", "need_frames" (with "frames": supply these first), "out_of_memory" (with "working_size"), "weights", "device",
-"stopping", "cancelled", "internal".
+"stopping", "cancelled", "unknown_generation" (open the session again), "internal".
 
 A request that a killed worker had taken is taken up again by the next one.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -95,12 +96,13 @@ class FileRequest(OneAnswer):
 class WatchedFolder:
     """One folder, watched by a thread of its own."""
 
-    def __init__(self, folder: Path, service: Service, label: str) -> None:
+    def __init__(self, folder: Path, service: Service, label: str, own: bool) -> None:
         """The folder is made if need be, for this user only; ``label`` tells this worker's claims from another's.
 
-        Raises InputError.
+        ``own``: the folder is the worker's, so that unfinished requests in it may be removed. Raises InputError.
         """
         self.folder = folder
+        self._own = own
         self._taken = f".taken-{label}.json"
         self._service = service
         self._requests: dict[str, FileRequest] = {}
@@ -128,6 +130,7 @@ class WatchedFolder:
 
     def _watch(self) -> None:
         alive = swept = 0.0
+        troubled = ""
         while not self._ended.wait(LOOK_EVERY):
             now = time.monotonic()
             try:
@@ -138,8 +141,13 @@ class WatchedFolder:
                     swept = now
                     self._sweep()
                 names = os.listdir(self.folder)
+                troubled = ""
             except OSError as error:
-                log.warning("the folder %s cannot be read: %s", self.folder, error)
+                if str(error) != troubled:
+                    log.warning("the folder %s cannot be used: %s", self.folder, error)
+                troubled = str(error)
+                with contextlib.suppress(OSError):  # somebody cleared the cache
+                    self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._ended.wait(1.0)
                 continue
             for file in sorted(names):
@@ -162,7 +170,7 @@ class WatchedFolder:
 
     def _sweep(self) -> None:
         oldest = time.time() - KEEP_ANSWERS
-        for pattern in ("*.answer.json", "*.part", "*.cancel"):
+        for pattern in ("*.answer.json", "*.cancel", *(["*.part"] if self._own else [])):
             for path in self.folder.glob(pattern):
                 if path.stat().st_mtime < oldest:
                     path.unlink(missing_ok=True)
@@ -177,8 +185,8 @@ class WatchedFolder:
             return
         try:
             self._requests[name] = request
-            if taken.stat().st_size > MAX_REQUEST:
-                raise InputError(f"The request {name} is larger than {MAX_REQUEST} bytes.")
+            if not taken.is_file() or taken.stat().st_size > MAX_REQUEST:
+                raise InputError(f"The request {name} is no file or is larger than {MAX_REQUEST} bytes.")
             self._ask(request, self._parse(taken.read_bytes()))
         except Exception as error:  # whatever is in the file, the folder goes on being watched
             request.failed(error)
@@ -255,11 +263,11 @@ class WatchedFolders:
         self._folders: dict[Path, WatchedFolder] = {}
         self._lock = threading.Lock()
 
-    def add(self, folder: Path) -> None:
-        """Watch one more folder (once). Raises InputError."""
+    def add(self, folder: Path, own: bool = False) -> None:
+        """Watch one more folder (once); ``own``: it belongs to the worker. Raises InputError."""
         with self._lock:
             if folder not in self._folders:
-                watched = self._folders[folder] = WatchedFolder(folder, self._service, self._label)
+                watched = self._folders[folder] = WatchedFolder(folder, self._service, self._label, own)
                 watched.start()
 
     def stop(self) -> None:

@@ -16,12 +16,13 @@ class WorkerLimits:
     Attributes:
         disk_bytes: all sessions together; the least recently used session loses results, then snapshots, then plates.
         key_cache_bytes: keys of frames kept for another exemplar (main memory).
+        plane_cache_bytes: luminance of plate frames kept in main memory beside the disk, all sessions together.
         live_states: memories kept on the device at once; the least recently used one goes to a snapshot.
         snapshots: kept per session.
         models: kept on the device at once.
         idle_seconds: without work the worker ends after this time; 0 = never.
         orphan_seconds: as `idle_seconds`, once the process that started it is gone and nobody is connected.
-        connections: at once; each may have `pending` requests under way.
+        connections: at once; each may have `pending` requests under way, answers it has not taken included.
         buffer_bytes: shared memory of one connection.
         message_seconds: time for a message, once begun, to arrive whole.
         device_fraction: of the device's memory that may be used (CUDA); 1.0 = all.
@@ -29,6 +30,7 @@ class WorkerLimits:
 
     disk_bytes: int = 20 * GIB
     key_cache_bytes: int = 1 * GIB
+    plane_cache_bytes: int = 512 * MIB
     live_states: int = 4
     snapshots: int = 20
     models: int = 2

@@ -20,6 +20,7 @@ from ..media.frames import (
     MediaInfo,
     PlateFrame,
     SinkSettings,
+    Windows,
 )
 from .planes import Plane
 from .requests import ShotSettings
@@ -39,6 +40,12 @@ class Picture:
     alpha: NDArray[np.generic] | None = None  # (H, W) in the buffer's own type
     info: MediaInfo | None = field(default=None, repr=False)
     frame: PlateFrame | None = field(default=None, repr=False)
+
+    @property
+    def windows(self) -> Windows:
+        """Display and data window; a buffer is its frame."""
+        height, width = self.pixels.shape[:2]
+        return Windows.of_size(width, height) if self.info is None else self.info.windows
 
 
 def from_buffer(layout: Pixels, raw: Buffer) -> Picture:

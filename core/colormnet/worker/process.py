@@ -69,13 +69,12 @@ def run(job: WorkerJob) -> int:
     """Serve until idle, stopped or orphaned; the exit code. Raises InputError, DeviceError."""
     faulthandler.enable()
     runtime = job.places.runtime
-    try:
-        places.make_private(str(runtime))
-        places.make_private(str(job.places.cache))
-    except (UnsafeDirectory, OSError) as error:
-        raise InputError(f"The worker's directory cannot be used: {error}.") from error
-    with _logging(job.places.log), contextlib.ExitStack() as locks:
-        locks.enter_context(_lock(runtime / f"engine-{places.label(job.device)}.lock", job.device))
+    with contextlib.ExitStack() as locks:
+        with _usable_places():
+            places.make_private(str(runtime))
+            places.make_private(str(job.places.cache))
+            locks.enter_context(_logging(job.places.log))
+            locks.enter_context(_lock(runtime / f"engine-{places.label(job.device)}.lock", job.device))
         device, name, note = find_device(job.device)
         actual = runtime / f"engine-{places.label(device)}.lock"
         if places.label(device) != places.label(job.device):
@@ -96,13 +95,26 @@ class AlreadyRunning(InputError):
     exit_code = 75  # `colormnet_host.launcher.ALREADY_RUNNING`: the launcher waits for the other one
 
 
+@contextmanager
+def _usable_places() -> Iterator[None]:
+    """Turn what the worker's directories make impossible at its start into an InputError."""
+    try:
+        yield
+    except (UnsafeDirectory, OSError) as error:
+        raise InputError(
+            f"The worker's directories cannot be used ({error}); make room or mend their rights, or set "
+            "COLORMNET_CACHE and COLORMNET_RUNTIME to other places."
+        ) from error
+
+
 def _point_to(job: WorkerJob, device: str) -> int:
     """Leave the word that the worker of ``device`` is the one that was asked for."""
     runtime = str(job.places.runtime)
-    found = places.read_endpoint(places.endpoint_path(runtime, device))
-    if found is None:
-        raise AlreadyRunning(f"Another worker for {device} is just starting; try again in a moment.")
-    places.write_private(places.endpoint_path(runtime, job.device), found.to_json())
+    with _usable_places():
+        found = places.read_endpoint(places.endpoint_path(runtime, device))
+        if found is None:
+            raise AlreadyRunning(f"Another worker for {device} is just starting; try again in a moment.")
+        places.write_private(places.endpoint_path(runtime, job.device), found.to_json())
     log.info("worker %d serves %s already", found.pid, device)
     return 0
 
@@ -117,21 +129,26 @@ def _serve(job: WorkerJob, device: str, name: str, note: str) -> int:
         log.info("loading %s %s in %s on %s", model, weights or "", precision, device)
         return load_model(model, weights, device=device, precision=precision)
 
-    service = Service(replace(job.places, cache=job.places.cache / places.label(device)), job.limits, load, name, note)
-    server = Server(service, runtime)
+    with _usable_places():
+        own = replace(job.places, cache=job.places.cache / places.label(device))
+        service = Service(own, job.limits, load, name, note)
+        server = Server(service, runtime)
     folders = WatchedFolders(service, places.label(device))
     service.watch = folders.add
     files = {places.endpoint_path(str(runtime), each) for each in (job.device, device)}
     with _signals(service):
         try:
             server.start()
-            for folder in (job.places.cache / INBOX, *job.watch):
+            folders.add(job.places.cache / INBOX, own=True)
+            for folder in job.watch:
                 folders.add(folder)
             found = server.endpoint(device)
-            _announce(files, found)
+            announcement = Announcement(files, found)
+            with _usable_places():
+                announcement.renew()
             if job.on_ready is not None:
                 job.on_ready(found)
-            reason = _wait(job, service, server, lambda: _announce(files, found))
+            reason = _wait(job, service, server, announcement)
             log.info("stopping: %s", reason)
         finally:
             _withdraw(runtime)
@@ -142,14 +159,36 @@ def _serve(job: WorkerJob, device: str, name: str, note: str) -> int:
     return 0
 
 
-def _announce(files: set[str], found: Endpoint) -> None:
-    """Write the endpoint files that are not there, or are not what clients would trust. Raises OSError."""
-    for file in files:
-        current = None
-        with contextlib.suppress(OSError, UnsafeDirectory):
-            current = places.read_endpoint(file)
-        if current != found:
-            places.write_private(file, found.to_json())
+class Announcement:
+    """The endpoint files by which clients find this worker, kept as they have to be."""
+
+    def __init__(self, files: set[str], found: Endpoint) -> None:
+        # What `_state` said of each file when it was right.
+        self._files: dict[str, tuple[int, ...]] = dict.fromkeys(files, ())
+        self._found = found
+
+    def renew(self) -> None:
+        """Write the files that are not there, or are not what clients would trust. Raises OSError.
+
+        Only files that somebody touched are read.
+        """
+        for file, right in self._files.items():
+            if right and right == self._state(file):
+                continue
+            current = None
+            with contextlib.suppress(OSError, UnsafeDirectory):
+                current = places.read_endpoint(file)
+            if current != self._found:
+                places.write_private(file, self._found.to_json())
+            self._files[file] = self._state(file)
+
+    @staticmethod
+    def _state(file: str) -> tuple[int, ...]:
+        try:
+            found = os.lstat(file)
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid
 
 
 def _withdraw(runtime: Path) -> None:
@@ -161,7 +200,7 @@ def _withdraw(runtime: Path) -> None:
                 file.unlink()
 
 
-def _wait(job: WorkerJob, service: Service, server: Server, announce: Callable[[], None]) -> str:
+def _wait(job: WorkerJob, service: Service, server: Server, announcement: Announcement) -> str:
     """Wait for a reason to end; meanwhile see to it that the worker, which holds the lock, can be found."""
     born = places.process_start(job.parent) if job.parent is not None else None
     limits, device = job.limits, service.device
@@ -170,7 +209,7 @@ def _wait(job: WorkerJob, service: Service, server: Server, announce: Callable[[
         if service.stop_asked.wait(LOOK_EVERY):
             return "it was asked for"
         try:
-            announce()
+            announcement.renew()
             if not server.can_be_reached():
                 return "its socket was removed"
         except OSError as error:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Layer = Literal["a", "b", "confidence"]
 MAX_FRAMES = 100_000
 MAX_NAME = 200
+MAX_NUMBER = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def parse_settings(given: Any) -> ShotSettings:
             raise InputError(f"The setting {name} has the wrong type ({type(value).__name__}).")
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"The setting {name} must be a finite number.")
+        if isinstance(value, int) and abs(value) > MAX_NUMBER:
+            raise InputError(f"The setting {name} is out of range; give a number of ordinary size.")
     if not given.get("space"):
         raise InputError("The plate's colour space is not named; set it to an OCIO name such as ACEScg.")
     layers = given.get("layers", [])
@@ -107,6 +110,10 @@ def parse_settings(given: Any) -> ShotSettings:
         raise InputError(f"A working size of {settings.working_size} is out of range; give 16 to 8192 pixels.")
     if settings.snapshot_every < 1:
         raise InputError(f"Snapshots every {settings.snapshot_every} frames cannot be made; give 1 or more.")
+    if settings.weights is not None:
+        parse_path(settings.weights, "the weights")
+    if settings.config is not None and "://" not in settings.config:
+        parse_path(settings.config, "the OCIO configuration")
     if not settings.picture and not settings.layers:
         raise InputError("Neither the picture nor a layer is to be written; choose at least one.")
     return settings
@@ -151,6 +158,10 @@ def parse_path(value: Any, what: str) -> Path:
     """A path as it is, without any expansion. Raises InputError unless it is absolute."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"The path of {what} is missing.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # what Python makes of file names in other encodings
+        raise InputError(f"The path of {what} is not UTF-8: {value[:200]!a}; rename the file or folder.") from error
     path = Path(value)
     if not path.is_absolute():
         raise InputError(f"The path of {what} must be absolute, not '{value[:200]}': the worker has its own directory.")

@@ -39,7 +39,7 @@ class Server:
         sweep(runtime)
         places.sweep(str(runtime))
         self._path: str | None = None
-        if hasattr(socket, "AF_UNIX") and os.name != "nt":
+        if unix_sockets():
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._path = places.socket_path(str(runtime), f"w{os.getpid()}.sock")
             places.sweep(os.path.dirname(self._path))
@@ -100,11 +100,14 @@ class Server:
                 log.warning("a connection could not be accepted: %s", error)
                 time.sleep(0.2)
                 continue
-            if not _same_user(sock):
+            try:
+                if _same_user(sock):
+                    self._admit(sock)
+                    continue
                 log.warning("a connection of another user was refused")
-                sock.close()
-                continue
-            self._admit(sock)
+            except Exception:  # no thread or memory to be had: this client is let go, the next may find some
+                log.exception("a connection could not be served")
+            sock.close()
 
     def _admit(self, sock: socket.socket) -> None:
         connection = Connection(sock, self._service, self.token, self._runtime, self._gone, self.count)
@@ -120,7 +123,11 @@ class Server:
             return
         if len(strangers) >= MAX_STRANGERS:
             strangers[0].close()
-        threading.Thread(target=connection.serve, name="colormnet-client", daemon=True).start()
+        try:
+            threading.Thread(target=connection.serve, name="colormnet-client", daemon=True).start()
+        except RuntimeError:
+            connection.close()
+            raise
 
     def _let_hellos_finish(self) -> None:
         """Near the limit, wait a moment for hellos under way: whether there is room depends on them."""
@@ -138,6 +145,11 @@ class Server:
     def _gone(self, connection: Connection) -> None:
         with self._lock:
             self._connections.discard(connection)
+
+
+def unix_sockets() -> bool:
+    """Whether the worker listens on a Unix socket; elsewhere on a port that only this machine reaches."""
+    return hasattr(socket, "AF_UNIX") and os.name != "nt"
 
 
 def _same_user(sock: socket.socket) -> bool:

@@ -43,10 +43,18 @@ class Service:
         self.stop_asked = threading.Event()
         self.watch: Callable[[Path], None] | None = None  # begin to look for requests in a folder
         self.store = Store(places.cache / "sessions", limits.disk_bytes)
-        self.sessions = Sessions(self.store)
+        self.sessions = Sessions(self.store, limits.plane_cache_bytes)
         self.engine = Engine(self.store, limits)
-        self.device = Device(self.engine, Models(load_model, limits), Outputs(places.cache / "writing"))
+        models = Models(load_model, limits, self._let_go)
+        self.engine.make_room = models.keep_only
+        self.device = Device(self.engine, models, Outputs(places.cache / "writing"))
         self.device.start()
+
+    def _let_go(self, model: Any) -> None:
+        """Have nobody hold a model that has to leave the device. Called by the device's thread."""
+        self.engine.let_go(model)
+        for session in self.sessions.opened():
+            session.release(model)
 
     # --- sessions -------------------------------------------------------------------------------------------------
 
@@ -60,7 +68,8 @@ class Service:
         payload: bytes | bytearray | memoryview,
     ) -> Task:
         """Open a session or change it."""
-        return self._submit(DefineTask(self.sessions.get(name), reply, settings, frames, exemplars, payload))
+        session = self.sessions.get(name)
+        return self._submit(DefineTask(session, reply, settings, frames, exemplars, payload, self.sessions.keep))
 
     def colour(
         self, reply: Reply, name: str, generation: str, frame: int, plate: PlateInput, output: OutputWanted
@@ -117,7 +126,7 @@ class Service:
         def clear() -> None:
             self.engine.clear_device()
             for session in self.sessions.opened():
-                session.release_models()
+                session.release()
             self.device.models.clear()
             log.info("the device was freed on request")
 

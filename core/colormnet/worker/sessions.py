@@ -1,11 +1,13 @@
 """Sessions: a shot's plates, exemplars and definitions by name, in memory and on disk."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from collections import OrderedDict
@@ -13,11 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from colormnet_host.endpoint import process_start
+from colormnet_host.protocol import MAX_PAYLOAD
 
 from ..errors import InputError
 from .answers import NeedFrames, UnknownGeneration
+from .caches import RecentPlanes, RecentShots
 from .chain import Engine
 from .pictures import read_picture
 from .planes import Plane, pack, plane_digest, text_digest, unpack
@@ -34,7 +39,8 @@ SESSION_FILE = "session.json"
 EXEMPLARS = "exemplars"
 _UNFINISHED = re.compile(r"\.(\d+)-\d+\.part$")
 DEFINITIONS_KEPT = 8
-PLATES_IN_MEMORY = 64  # the newest luminance planes of a session, also what saves the day when the disk is full
+SHOTS_KEPT = 16  # of a session: definitions on plates of one size
+SHOTS_PREPARED = 8  # of all sessions, with their exemplars in memory
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,8 @@ class PlateFile:
 class Plates:
     """Luminance of the plate frames seen, at the working size, under one rule of preparation."""
 
-    def __init__(self, session: str, rule: str, store: Store) -> None:
-        self._session, self._rule, self._store = session, rule, store
-        self._recent: OrderedDict[int, Plane] = OrderedDict()
+    def __init__(self, session: str, rule: str, store: Store, recent: RecentPlanes) -> None:
+        self._session, self._rule, self._store, self._recent = session, rule, store, recent
         self._digests: dict[int, str] = {}
         for key in store.keys(session, "plates"):
             found = key.split(".")
@@ -69,11 +74,9 @@ class Plates:
             self._store.put(self._session, "plates", self._key(frame, digest), pack({}, plane))
             if known is not None and known != digest:
                 self._store.drop(self._session, "plates", self._key(frame, known))
+                self._recent.drop(self._session, self._key(frame, known))
         self._digests[frame] = digest
-        self._recent[frame] = plane
-        self._recent.move_to_end(frame)
-        while len(self._recent) > PLATES_IN_MEMORY:
-            self._recent.popitem(last=False)
+        self._recent.put(self._session, self._key(frame, digest), plane)  # also saves the day when the disk is full
         return digest
 
     def get(self, frame: int) -> Plane | None:
@@ -81,7 +84,7 @@ class Plates:
         digest = self._digests.get(frame)
         if digest is None:
             return None
-        plane = self._recent.get(frame)
+        plane = self._recent.get(self._session, self._key(frame, digest))
         if plane is None:
             content = self._store.get(self._session, "plates", self._key(frame, digest))
             plane = unpack(content)[1][0] if content is not None else None
@@ -94,14 +97,15 @@ class Plates:
 class Session:
     """One named session. Used by the device's thread; `overview` may be called from others."""
 
-    def __init__(self, name: str, store: Store) -> None:
+    def __init__(self, name: str, store: Store, planes: RecentPlanes, prepared: RecentShots) -> None:
+        """``planes``, ``prepared``: kept in memory of all sessions."""
         self.name = name
         self.key = session_key(name)
         self.folder = store.root / self.key
         self.used = time.time()
         self.frames_done = 0
         self.current: Definition | None = None
-        self._store = store
+        self._store, self._planes, self._prepared = store, planes, prepared
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
         self._shots: dict[tuple[str, Geometry], Shot] = {}
         self._plates: dict[str, Plates] = {}
@@ -124,6 +128,10 @@ class Session:
             stored = tuple(self._keep_exemplar(item, payload) for item in exemplars)
         elif self.current is not None:
             stored = self.current.exemplars
+            if not self._has(stored):
+                raise InputError(
+                    f"The exemplars of the session {self.name} are not in {self.folder} any more; give them again."
+                )
         else:
             raise InputError(f"The session {self.name} is new and has no exemplar; give at least one coloured picture.")
         definition = Definition.make(settings, frames, stored)
@@ -136,6 +144,7 @@ class Session:
                     del self._shots[key]
         self.current = definition
         self._save()
+        self._remove_unused_exemplars()
         return definition
 
     def definition(self, name: str) -> Definition:
@@ -153,6 +162,9 @@ class Session:
             content = memoryview(payload)[item.offset : item.offset + item.pixels.nbytes]
             suffix, origin = ".raw", "in memory"
         elif item.path is not None:
+            identity = file_identity(item.path)
+            if identity is None or identity[0] > MAX_PAYLOAD:
+                raise InputError(f"The exemplar {item.path} is not there or is no picture file; check the path.")
             try:
                 content = item.path.read_bytes()
             except OSError as error:
@@ -175,6 +187,17 @@ class Session:
             read_picture(target)  # says now, not at the first frame, that it cannot be read
         return StoredExemplar(target.name, item.pixels, item.space, item.frame, origin)
 
+    def _has(self, exemplars: Sequence[StoredExemplar]) -> bool:
+        return all(intact(self.folder / EXEMPLARS / each.file) for each in exemplars)
+
+    def _remove_unused_exemplars(self) -> None:
+        """Remove the exemplars' files that no definition names any more."""
+        named = {each.file for definition in self._definitions.values() for each in definition.exemplars}
+        with contextlib.suppress(OSError):
+            for path in (self.folder / EXEMPLARS).iterdir():
+                if path.name not in named:
+                    path.unlink(missing_ok=True)
+
     def _save(self) -> None:
         known = [definition.to_json() for definition in self._definitions.values()]
         text = json.dumps({"name": self.name, "definitions": known}, indent=1)
@@ -190,7 +213,7 @@ class Session:
             for item in found["definitions"]:
                 frames = parse_frames(item["frames"])
                 exemplars = tuple(StoredExemplar.from_json(each) for each in item["exemplars"])
-                if not all(intact(self.folder / EXEMPLARS / each.file) for each in exemplars):
+                if not self._has(exemplars):
                     continue
                 self.current = Definition.make(parse_settings(item["settings"]), frames, exemplars)
                 self._definitions[self.current.name] = self.current
@@ -208,18 +231,23 @@ class Session:
             if found is None:
                 found = Shot(definition, geometry, short_side, self.folder / EXEMPLARS)
                 self._shots[definition.name, geometry] = found
+                if len(self._shots) > SHOTS_KEPT:
+                    del self._shots[next(iter(self._shots))]
             return found
 
-    def release_models(self) -> None:
-        """Let go of the models; they come back when a frame is asked for."""
-        for shot in self._shots.values():
-            shot.recipe = None
+    def release(self, model: "Model | None" = None) -> None:
+        """Let go of a model, or of all; they come back when a frame is asked for."""
+        with self._lock:
+            shots = list(self._shots.values())
+        for shot in shots:
+            if shot.recipe is not None and model in (None, shot.recipe.model):
+                shot.release()
 
     def plates(self, shot: Shot) -> Plates:
         """What is known of the plate under the shot's rule."""
         found = self._plates.get(shot.plate_rule)
         if found is None:
-            found = self._plates[shot.plate_rule] = Plates(self.key, shot.plate_rule, self._store)
+            found = self._plates[shot.plate_rule] = Plates(self.key, shot.plate_rule, self._store, self._planes)
         return found
 
     def remember(self, shot: Shot, frame: int, plane: Plane, file: PlateFile | None) -> str:
@@ -245,7 +273,13 @@ class Session:
         return True
 
     def settle(self, shot: Shot, model: "Model") -> None:
-        """Prepare the exemplars. Raises NeedFrames for the frames they are declared for, and InputError."""
+        """Prepare the exemplars.
+
+        Raises NeedFrames for the frames they are declared for, UnknownGeneration where their files are gone (the client
+        then declares them again), and InputError.
+        """
+        if shot.recipe is None and not self._has(shot.definition.exemplars):
+            raise UnknownGeneration(shot.definition.name)
         plates = self.plates(shot)
         own: dict[int, Plane] = {}
         missing = []
@@ -259,15 +293,18 @@ class Session:
                 own[frame] = plane
         if missing:
             raise NeedFrames(missing, self._other_size(shot, missing))
+        digests = {frame: plates.digest(frame) for frame in own}
+        if shot.settled_on != digests:  # whether an exemplar shows its frame has to be asked again
+            shot.release()
         shot.settle(self.key, model, own)
+        shot.settled_on = digests
+        self._prepared.use(shot)
 
     def names(self, shot: Shot, place: int) -> Sequence[str]:
         """Names of places 0 to ``place + 1``. Raises NeedFrames where frames on the way were never seen.
 
         A frame whose planes are gone is only needed when no live memory, snapshot or result lies after it.
         """
-        if shot.recipe is None:
-            raise ValueError("the shot's exemplars are not prepared")
         plates, frames = self.plates(shot), shot.definition.frames
         digests: list[str] = []
         missing: list[int] = []
@@ -281,7 +318,7 @@ class Session:
                 digests.append(digest)
         if missing:
             raise NeedFrames(missing, self._other_size(shot, missing))
-        return shot.names(shot.recipe, digests)
+        return shot.names(digests)
 
     def _other_size(self, shot: Shot, missing: Sequence[int]) -> str:
         """A hint where frames are missing only because they came in another size."""
@@ -318,14 +355,14 @@ class Session:
         snapshots: list[int] = []
         notes: list[str] = []
         shot = None if self._geometry is None else self._shots.get((definition.name, self._geometry))
-        if shot is not None and shot.recipe is not None:
+        if shot is not None and shot.name:
             plates, digests = self.plates(shot), []
             for frame in definition.frames:
                 digest = plates.digest(frame)
                 if digest is None:
                     break
                 digests.append(digest)
-            names = shot.names(shot.recipe, digests)
+            names = shot.names(digests)
             notes = shot.notes
             for place in range(len(digests)):
                 score = engine.scores(self.key, names[place + 1])
@@ -380,12 +417,12 @@ def plate_file(path: Path) -> PlateFile:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file, None where there is none."""
+    """Size in bytes and time of change of a file, None where there is none, or something that is no file (a pipe)."""
     try:
-        stat = path.stat()
+        found = path.stat()
     except OSError:
         return None
-    return stat.st_size, stat.st_mtime_ns
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def intact(path: Path) -> bool:
@@ -427,21 +464,33 @@ def remove_unfinished(folder: Path, shared: bool = False) -> None:
 class Sessions:
     """All sessions of the worker: open ones in memory, the others on disk."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, plane_bytes: int) -> None:
+        """``plane_bytes``: see `RecentPlanes`."""
         self._store = store
+        self._planes = RecentPlanes(plane_bytes)
+        self._prepared = RecentShots(SHOTS_PREPARED)
         self._open: dict[str, Session] = {}
+        self._new: WeakValueDictionary[str, Session] = WeakValueDictionary()  # gone when no request holds them
         self._lock = threading.Lock()
         for folder in (*store.root.glob("*"), *store.root.glob(f"*/{EXEMPLARS}")):
             remove_unfinished(folder)
 
     def get(self, name: str) -> Session:
-        """The session of that name, from disk or new."""
+        """The session of that name, from disk or new. Only `keep` makes a new one known to others."""
         with self._lock:
-            found = self._open.get(name)
+            found = self._open.get(name) or self._new.get(name)
             if found is None:
-                found = self._open[name] = Session(name, self._store)
+                found = Session(name, self._store, self._planes, self._prepared)
+                kept = self._new if found.current is None else self._open
+                kept[name] = found
             found.used = time.time()
             return found
+
+    def keep(self, session: Session) -> None:
+        """A session was defined; from now on it is the one of its name."""
+        with self._lock:
+            self._open[session.name] = session
+            self._new.pop(session.name, None)
 
     def opened(self) -> list[Session]:
         """Sessions in memory."""
@@ -452,11 +501,13 @@ class Sessions:
         """Forget the session's objects; what is on disk stays."""
         with self._lock:
             self._open.pop(name, None)
+            self._new.pop(name, None)
 
     def forget(self, name: str) -> None:
         """Delete everything of a session."""
         self.put_away(name)
         key = session_key(name)
+        self._planes.drop(key)
         self._store.forget(key)
         shutil.rmtree(self._store.root / key, ignore_errors=True)
 

@@ -12,6 +12,8 @@ from colormnet_host.protocol import Pixels
 from ..colour.spaces import ColourSpace, default_space
 from ..colouring import FrameColouring, PreparedExemplar, PreparedFrame
 from ..errors import InputError
+from ..exemplars import FittedExemplar, fit_exemplar
+from ..media.frames import Windows
 from .chain import Recipe, extend
 from .pictures import from_buffer, read_picture
 from .planes import Plane, plane_digest, text_digest
@@ -74,11 +76,12 @@ class Definition:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Size of the plate's pixels."""
+    """Size of the plate's pixels, and where they lie."""
 
     height: int
     width: int
     pixel_aspect: float
+    windows: Windows
 
 
 class Shot:
@@ -104,6 +107,8 @@ class Shot:
         )[:16]
         self.notes: list[str] = []
         self.recipe: Recipe | None = None
+        self.name = ""  # of place 0; stays when the recipe is released
+        self.settled_on: dict[int, str | None] = {}  # digests of the frames that the exemplars were settled with
         self._folder = exemplar_folder
         self._digests: list[str] = []  # luminance of the frames `_names` was made for
         self._names: list[str] = []
@@ -120,26 +125,19 @@ class Shot:
             return self.recipe
         starting: list[PreparedExemplar] = []
         carried: dict[int, PreparedExemplar] = {}
-        named, notes = [], []
+        named: list[str] = []
+        notes: list[str] = []
         for item in self.definition.exemplars:
-            prepared = self._prepare(item)
+            luminance = None if item.frame is None else own_luminance[item.frame]
+            fitted = self._fit(item, None if luminance is None else PreparedFrame(luminance, luminance, 0))
+            prepared = fitted.prepared
+            notes += fitted.notes
             own = None
-            if item.frame is not None:
-                luminance = own_luminance[item.frame]
-                if self.colouring.shows_frame(prepared, PreparedFrame(luminance, luminance, 0)):
-                    own = self.places[item.frame]
-                    carried[own] = prepared
-                else:
-                    notes.append(
-                        f"Exemplar {item.origin} does not show the plate's frame {item.frame}; it is used as a picture "
-                        f"from elsewhere, and frame {item.frame} is coloured like the others."
-                    )
+            if item.frame is not None and fitted.carried:
+                own = self.places[item.frame]
+                carried[own] = prepared
             if own != 0:  # the first frame's own exemplar is remembered by the first step itself
                 starting.append(prepared)
-            if not prepared.has_colour:
-                notes.append(f"Exemplar {item.origin} has no colour to speak of; frames that follow it will be grey.")
-            if not prepared.same_aspect:
-                notes.append(f"Exemplar {item.origin} has another shape than the plate; its content is stretched.")
             planes = [prepared.luminance, prepared.chroma]
             if own is not None and prepared.full_chroma is not None:
                 planes.append(prepared.full_chroma)
@@ -154,6 +152,7 @@ class Shot:
             *named,
         )
         self.notes = notes
+        self.name = name
         self.recipe = Recipe(
             session=session,
             model=model,
@@ -167,7 +166,7 @@ class Shot:
         )
         return self.recipe
 
-    def _prepare(self, item: StoredExemplar) -> PreparedExemplar:
+    def _fit(self, item: StoredExemplar, own_frame: PreparedFrame | None) -> FittedExemplar:
         path = self._folder / item.file
         if item.pixels is not None:
             picture = from_buffer(item.pixels, path.read_bytes())
@@ -178,19 +177,29 @@ class Shot:
                 raise InputError(f"The exemplar {item.origin} does not say what it is; save it as EXR or PNG.")
             name = item.space or default_space(**vars(picture.hint))
         space = ColourSpace(name, self.definition.settings.config)
-        return self.colouring.prepare_exemplar(picture.pixels, space)
+        return fit_exemplar(
+            item.origin,
+            picture.pixels,
+            picture.windows,
+            space,
+            self.colouring,
+            self.geometry.windows,
+            item.frame,
+            own_frame,
+        )
 
     # --- names ----------------------------------------------------------------------------------------------------
 
-    def names(self, recipe: Recipe, digests: Sequence[str]) -> Sequence[str]:
-        """Names of places 0 to ``len(digests)`` for the luminance of that many frames."""
-        same = 0
-        for one, other in zip(self._digests, digests, strict=False):
-            if one != other:
-                break
-            same += 1
-        if not self._names:
-            self._names = [recipe.name]
+    def release(self) -> None:
+        """Let go of the model and the prepared exemplars; they come back when a frame is asked for."""
+        self.recipe = None
+
+    def names(self, digests: Sequence[str]) -> Sequence[str]:
+        """Names of places 0 to ``len(digests)`` for the luminance of that many frames, once `settle` was called."""
+        if self._names[:1] != [self.name]:  # not begun, or other weights by now
+            self._digests, self._names = [], [self.name]
+        pairs = zip(self._digests, digests, strict=False)
+        same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(self._digests))
         if same < len(digests):
             del self._digests[same:], self._names[same + 1 :]
             for place in range(same, len(digests)):

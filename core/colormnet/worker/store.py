@@ -47,7 +47,10 @@ class Store:
     """
 
     def __init__(self, root: Path, limit: int) -> None:
-        """``limit``: bytes. Leftovers of a worker that was killed are removed; entries are taken over."""
+        """``limit``: bytes. Leftovers of a worker that was killed are removed; entries are taken over.
+
+        Raises OSError where the directory cannot be made or read.
+        """
         self.root = root
         self.limit = limit
         self.note = ""
@@ -62,20 +65,19 @@ class Store:
         for folder in root.iterdir():
             if folder.is_dir():
                 self._adopt(folder)
+        self._shrink(limit, keep="")
 
     def _adopt(self, folder: Path) -> None:
         files = _SessionFiles()
         for kind in KINDS:
             for path in sorted((folder / kind).glob("*")) if (folder / kind).is_dir() else ():
+                if path.is_dir():
+                    continue  # nothing of ours
                 match = _NAME.fullmatch(path.name)
-                if match is None:
+                if match is None or (kind, match[1]) in files.entries:
                     path.unlink(missing_ok=True)
                     continue
                 stat = path.stat()
-                old = files.entries.get((kind, match[1]))
-                if old is not None:
-                    path.unlink(missing_ok=True)
-                    continue
                 files.entries[kind, match[1]] = _Entry(path, stat.st_size, stat.st_mtime, stat.st_mtime)
                 files.used = max(files.used, stat.st_mtime)
                 self._bytes += stat.st_size

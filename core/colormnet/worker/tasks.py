@@ -1,6 +1,7 @@
 """The requests of a session as tasks of the device."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -102,14 +103,19 @@ class DefineTask(_SessionTask):
         frames: tuple[int, ...],
         exemplars: tuple[ExemplarRequest, ...] | None,
         payload: bytes | bytearray | memoryview,
+        then: Callable[[Session], None],
     ) -> None:
+        """``then`` is called with the session once it is defined."""
         super().__init__(session, reply)
+        self._then = then
         self._settings, self._frames, self._exemplars, self._payload = settings, frames, exemplars, payload
 
     def run(self) -> Generator[Any, None, Definition]:
         """Give the definition."""
         yield from ()
-        return self.of.define(self._settings, self._frames, self._exemplars, self._payload)
+        definition = self.of.define(self._settings, self._frames, self._exemplars, self._payload)
+        self._then(self.of)
+        return definition
 
     def finish(self, result: Definition) -> None:
         """Answer its name."""
@@ -151,7 +157,8 @@ class PlateTask(_SessionTask):
             raise InputError("A plate needs a path or pixels.")
         height, width = picture.pixels.shape[:2]
         short_side = self.definition.settings.working_size or self.device.models.working_sizes[self.model]
-        shot = self.of.shot(self.definition, Geometry(height, width, picture.pixel_aspect), short_side)
+        geometry = Geometry(height, width, picture.pixel_aspect, picture.windows)
+        shot = self.of.shot(self.definition, geometry, short_side)
         return _Prepared(picture, shot.colouring.prepare(picture.pixels), shot, file)
 
     def remember(self) -> _Prepared:
@@ -195,7 +202,7 @@ class ColourTask(PlateTask):
                 raise InputError(f"{output.path} cannot be written from a buffer; send the plate as a file.")
             if output.path.suffix.lower() != ".exr":
                 raise InputError(f"The worker writes EXR only, not {output.path.name}; convert the result afterwards.")
-            if output.path.resolve() == plate.path.resolve():
+            if os.path.realpath(output.path) == os.path.realpath(plate.path):
                 raise InputError(f"The output {output.path} is the plate itself; choose another name.")
         elif plate.path is not None:
             raise InputError("A plate that comes as a file goes out as a file; name the output.")

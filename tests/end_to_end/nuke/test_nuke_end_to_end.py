@@ -42,12 +42,12 @@ def _standin() -> ModuleType:
 class Shot:
     """The bundled clip as grey linear EXRs with alpha and depth; coloured first and later frames as exemplars."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, overscan: tuple[int, int] = (0, 0)) -> None:
         import cv2
 
         from colormnet.media.frames import open_source
 
-        self.folder = folder
+        self.folder, self.overscan = folder, overscan
         clip = open_source(str(ROOT / "core" / "colormnet" / "demo_media" / "big_buck_bunny.mp4"), range(1, 25))
         self.plates = folder / "plates"
         self.plates.mkdir()
@@ -66,9 +66,9 @@ class Shot:
         if rest:
             ramp = np.linspace(0, 1, rgb[..., 0].size, dtype=np.float32).reshape(rgb.shape[:2])
             planes.update({"rgba.alpha": ramp, "depth.Z": ramp * 50})
-        images.write_exr(
-            str(path), images.Image(images.Format(WIDTH, HEIGHT), (0, 0, WIDTH, HEIGHT), planes), False, "zip"
-        )
+        left, top = self.overscan  # and as much at the other end
+        shape, box = images.Format(WIDTH - 2 * left, HEIGHT - 2 * top), (-left, -top, WIDTH - left, HEIGHT - top)
+        images.write_exr(str(path), images.Image(shape, box, planes), False, "zip")
 
     def reference(self, name: str, exemplars: list[str]) -> dict[int, np.ndarray]:
         """RGB of every frame from the command line."""
@@ -82,6 +82,16 @@ class Shot:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
         return {frame: rgb(out / f"ref.{frame}.exr") for frame in FRAMES}
+
+
+def png_of_format(shot: Shot, source: Path, target: Path) -> Path:
+    """What a painter gets: the display window of an EXR as sRGB, without its overscan."""
+    images = _standin().images
+    picture = images.read(str(source))
+    shown = {name: images.from_linear(plane) for name, plane in picture.channels.items()}
+    images.write_png(str(target), images.Image(picture.format, picture.box, shown))
+    assert shot.overscan != (0, 0)
+    return target
 
 
 def rgb(path: Path) -> np.ndarray:
@@ -321,3 +331,31 @@ def test_terminal_colorize_then_render_in_pieces_and_out_of_order(
     usage = nuke(worker_home, "-t", str(ROOT / "nuke" / "colorize.py"), str(script), "--node", "Nobody")
     assert usage.returncode == 2
     assert "no ColorMNet node Nobody" in usage.stderr
+
+
+def test_an_exemplar_file_under_overscan_lies_where_the_command_line_lays_it(
+    start: Callable[..., Any], tmp_path: Path, worker_home: dict[str, str]
+) -> None:
+    """The bounding box is larger than the format; the painter's still holds the format alone."""
+    start(gui=False)
+    (tmp_path / "shot").mkdir()
+    shot = Shot(tmp_path / "shot", overscan=(16, 8))
+    still = png_of_format(shot, shot.folder / "paint.1001.exr", tmp_path / "still.png")
+    node = build(shot, tmp_path / "shot.nk", shot.folder / "paint.1001.exr")
+    import nuke
+
+    import colormnet_nuke
+
+    node["exemplar_source"].setValue("file")
+    node["exemplar_file"].setValue((shot.folder / "paint.1012.exr").as_posix())
+    node["more_exemplars"].setValue(f"{still.as_posix()}@1001")
+    frames = FRAMES[:3]
+    colormnet_nuke.colorize(node, frames)
+    status = str(node["status"].value())
+    assert f"lies on the plate's display window {WIDTH - 32}x{HEIGHT - 16}" in status, status
+    assert "does not show" not in status
+    nuke.execute(nuke.toNode("out"), frames[0], frames[-1])
+    expected = shot.reference("ref", [f"{shot.folder}/paint.1012.exr", f"{still}@1001"])
+    assert_same(rendered(shot, tmp_path, frames), expected)
+    coloured = expected[1001].reshape(-1, 3)
+    assert np.abs(coloured - coloured.mean(axis=1, keepdims=True)).max() > 0.01

@@ -3,7 +3,9 @@
 A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
 else. The parent runs no threads and keeps nothing, so the child starts as a fresh interpreter would after its imports.
 
-A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "lean", "die"}; a line of output: the pid.
+A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "lean", "plain", "codes", "die"}; a line of
+output: the pid. "plain": loopback and named files, as where there are no Unix sockets. A process that ends by itself
+leaves its exit code in the file codes/pid.
 {"job": fields of a ColorizeJob} instead runs `colormnet colorize` in such a process: the straight run.
 "die": {"stage": name, "count": n, "delay": seconds} makes the worker kill itself (SIGKILL) the n-th time it is there.
 """
@@ -24,7 +26,7 @@ import torch
 import colormnet.session
 from colormnet import pipeline
 from colormnet.job import ColorizeJob, ExemplarSpec
-from colormnet.worker import chain, connection, pictures, process, sessions, store, tasks
+from colormnet.worker import buffers, chain, connection, pictures, process, server, sessions, store, tasks
 from colormnet.worker.limits import WorkerLimits, WorkerPlaces
 
 
@@ -105,6 +107,8 @@ def serve(asked: dict) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
     if asked.get("lean"):
         lean()
+    if asked.get("plain"):
+        server.unix_sockets = buffers.anonymous_memory = lambda: False
     if asked.get("die"):
         arm(asked["die"])
     runtime, cache = Path(asked["runtime"]), Path(asked["cache"])
@@ -128,9 +132,8 @@ def main() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            code = 70
+            code, asked = 70, json.loads(line)
             try:
-                asked = json.loads(line)
                 detach(asked["errors"])
                 code = colorize(asked["job"]) if "job" in asked else serve(asked)
             except BaseException:
@@ -139,6 +142,7 @@ def main() -> None:
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
+                Path(asked["codes"], str(os.getpid())).write_text(str(code))
                 os._exit(code)
         print(pid, flush=True)
 

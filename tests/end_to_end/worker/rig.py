@@ -4,9 +4,11 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -117,13 +119,16 @@ STAGES = [
 class Forked:
     """A forked worker, as far as the launcher looks at it."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, codes: Path) -> None:
         self.pid = pid
         self.born = endpoint.process_start(pid)
+        self._code = codes / str(pid)  # written by a process that ends by itself
 
     def poll(self) -> int | None:
-        alive = self.born is not None and endpoint.process_start(self.pid) == self.born
-        return None if alive else -signal.SIGKILL
+        """As `subprocess.Popen.poll`."""
+        if self.born is not None and endpoint.process_start(self.pid) == self.born:
+            return None
+        return int(self._code.read_text()) if self._code.exists() else -signal.SIGKILL
 
 
 class ForkServer:
@@ -140,25 +145,27 @@ class ForkServer:
             text=True,
         )
         self.workers: list[Forked] = []
+        self._codes = Path(tempfile.mkdtemp(prefix="worker-codes-"))
         self._lock = threading.Lock()
         assert self.process.stdout.readline().strip() == "ready"
 
-    def _ask(self, asked: dict) -> str:
+    def _start(self, **asked) -> Forked:
         with self._lock:  # launchers of several threads ask at once
-            self.process.stdin.write(json.dumps(asked) + "\n")
+            self.process.stdin.write(json.dumps({**asked, "codes": str(self._codes)}) + "\n")
             self.process.stdin.flush()
-            return self.process.stdout.readline()
+            return Forked(int(self.process.stdout.readline()), self._codes)
 
     def fork(self, **asked) -> Forked:
-        worker = Forked(int(self._ask(asked)))
+        worker = self._start(**asked)
         self.workers.append(worker)
         return worker
 
     def colorize(self, errors: Path, **job) -> None:
         """Run a `ColorizeJob` in a forked process and wait for its end."""
         errors.touch()
-        process = Forked(int(self._ask({"job": job, "errors": str(errors)})))
+        process = self._start(job=job, errors=str(errors))
         assert wait_until(lambda: process.poll() is not None, 300)
+        assert process.poll() == 0, errors.read_text()
         assert not errors.read_text(), errors.read_text()
 
     def alive(self) -> list[int]:
@@ -171,6 +178,7 @@ class ForkServer:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+        shutil.rmtree(self._codes)
 
 
 @functools.cache

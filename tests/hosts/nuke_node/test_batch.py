@@ -75,6 +75,28 @@ def test_command_line_ranges_are_checked_before_the_first_frame(scene: Callable[
 
 
 @pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [(["--view", "left"], ""), (["--view=left"], ""), (["--view", "right"], "6 frames"), ([], "6 frames")],
+)
+def test_only_the_views_of_a_render_have_to_be_coloured(
+    scene: Callable[..., Any], arguments: list[str], refused: str
+) -> None:
+    """The left eye is coloured, the right one not yet: a command line that renders the left one goes through."""
+    s = scene(views=("left", "right"), arguments=("-x", *arguments, "-F", "1001-1006", "shot.nk"))
+    s.build()
+    colorize(s, views=["left"])
+    views = ["left", "right"] if not arguments else [arguments[-1].rpartition("=")[2]]
+    write = s.nuke.toNode("out")
+    if refused:
+        with pytest.raises(RuntimeError, match=refused):
+            s.nuke.execute(write, 1001, 1006, 1, views)
+        assert list(s.folder.glob("out.*")) == []
+    else:
+        s.nuke.execute(write, 1001, 1006, 1, views)
+        assert len(list(s.folder.glob("out.left.*"))) == 6
+
+
+@pytest.mark.parametrize(
     ("arguments", "frames"),
     [
         (["N", "-x", "-F", "1-4x2", "-F", "9", "a.nk"], (1, 3, 9)),
@@ -279,7 +301,9 @@ def test_a_farm_that_stops_the_task_loses_nothing(
     s.worker.before_frame = lambda frame: os.kill(os.getpid(), signal.SIGTERM) if frame == 1004 else None
     assert batch.main([str(s.script)]) == 5
     assert signal.getsignal(signal.SIGTERM) is before
-    assert "goes on from here" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "goes on from here" in told.err
+    assert "Error:" not in told.out + told.err  # wrappers fail a task on it; this one is to be run again
     done = len(s.worker.submitted)
     assert 0 < done < 6
     s.worker.before_frame = lambda frame: None

@@ -48,7 +48,7 @@ def _render(host, arguments: list[str]) -> int:  # type: ignore[no-untyped-def]
             ranges.append(rest.pop(0))
         elif word == "-X":
             only = rest.pop(0)
-        elif word == "-V":
+        elif word == "--view":
             views = rest.pop(0).split(",")
         elif word == "--cont":
             going = True

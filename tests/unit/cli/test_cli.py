@@ -154,6 +154,30 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments, tmp_path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_what_a_library_says_of_wrong_weights_is_for_verbose(arguments, tmp_path):
+    import pickle
+
+    (tmp_path / "wrong.pth").write_bytes(pickle.dumps({"a": 1}))
+    short = invoke(*arguments, "--weights", tmp_path / "wrong.pth")
+    long = invoke(*arguments, "--weights", tmp_path / "wrong.pth", "--verbose")
+    assert (short.exit_code, long.exit_code) == (3, 3)
+    assert len(short.output.splitlines()) == 1, short.output
+    assert "PyTorch" not in short.output
+    assert "UnpicklingError: Weights only load failed" in long.stderr
+    assert long.stderr.splitlines()[-1] == short.output.splitlines()[0]
+
+
+def test_a_jobs_fields_are_all_asked_for_by_the_commands_that_make_one():
+    """The one place that makes a job of options knows every field, but for those that a command adds itself."""
+    from dataclasses import fields
+
+    from colormnet.cli.options import _ALIKE
+    from colormnet.job import ColorizeJob
+
+    added = {"exemplars", "part", "resume", "overwrite", "keep_state", "prepass_every", "memory"}
+    assert {field.name for field in fields(ColorizeJob)} == {*_ALIKE, *added}
+
+
 def test_out_of_memory_suggests_a_smaller_working_size(arguments, monkeypatch):
     from colormnet.session import Colorizer
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colormnet.errors import InputError, InterruptedRun
-from colormnet.media.ffmpeg_tools import add_frames, find_ffmpeg, probe
+from colormnet.media.ffmpeg_tools import _last_line, add_frames, find_ffmpeg, probe
 from colormnet.media.frames import SinkSettings, open_sink, open_source
 
 TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -253,6 +253,12 @@ def test_truncated_movie_is_named(clips, tmp_path, name, share):
     (tmp_path / name).write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError, match=name):
         open_source(tmp_path / name)
+
+
+def test_the_reason_given_is_the_damage_and_not_what_ffmpeg_says_beside_it():
+    said = "[in#0 @ 0x1] Packet corrupt (stream = 1, dts = NOPTS).\n[aist#0:1 @ 0x2] Guessed Channel Layout: mono\n"
+    assert _last_line(said) == "Packet corrupt (stream = 1, dts = NOPTS)"
+    assert _last_line("one\n[x @ 0x1] two.\n") == "two"
 
 
 def test_damaged_stream_does_not_pass_for_a_frame(clips, tmp_path):

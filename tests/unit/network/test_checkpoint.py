@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 import warnings
+import zipfile
 from dataclasses import replace
 from hashlib import sha256
 
@@ -94,10 +95,54 @@ def test_a_checkpoint_never_runs_code(tmp_path, monkeypatch):
     monkeypatch.setenv("COLORMNET_TEST_TRAP", str(trap))
     torch.save({"a": Malicious()}, tmp_path / "evil.pth")
     (tmp_path / "old.pth").write_bytes(pickle.dumps({"a": Malicious()}))
-    for name in ("evil.pth", "old.pth"):
-        with pytest.raises(WeightsError):
+    for name, said in (("evil.pth", "program code"), ("old.pth", "truncated or not a checkpoint")):
+        with pytest.raises(WeightsError, match=said):
             load_model("released", tmp_path / name, device="cpu")
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("kind", ["text", "noise", "picture", "pickle", "archive", "module", "header", "code"])
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_checkpoint_is_said_in_our_words_alone(tmp_path, kind, monkeypatch):
+    monkeypatch.setenv("COLORMNET_TEST_TRAP", str(tmp_path / "trap"))
+    path = tmp_path / ("no.safetensors" if kind == "header" else "no.pth")
+    contents = {
+        "text": b"no checkpoint\n" * 40,
+        "noise": bytes(range(1, 250)) * 20,
+        "picture": b"\xff\xd8\xff\xe0" + bytes(500),
+        "pickle": pickle.dumps({"a": [1, 2, 3]}),
+        "header": b"\xff" * 400,
+    }
+    if kind == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "b")
+    elif kind == "module":
+        torch.save(torch.nn.Linear(2, 2), path)
+    elif kind == "code":
+        torch.save({"a": Malicious()}, path)
+    else:
+        path.write_bytes(contents[kind])
+    with pytest.raises(WeightsError) as caught:
+        checkpoint.read_weights(path)
+    said = str(caught.value)
+    assert str(path) in said
+    assert "give a" in said  # what to do
+    for foreign in ("PyTorch", "torch", "weights_only", "pickle", "Unpickler", "\n"):
+        assert foreign not in said.replace(str(path), ""), said
+    assert str(caught.value.__cause__) or isinstance(caught.value.__cause__, EOFError)  # kept for --verbose
+
+
+def test_weights_that_may_not_be_read_are_not_called_truncated(tmp_path, monkeypatch):
+    path = tmp_path / "mine.pth"
+    torch.save({"a": torch.zeros(3)}, path)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(checkpoint.torch, "load", refuse)
+    with pytest.raises(WeightsError, match=r"cannot be read \(Permission denied\)") as caught:
+        checkpoint.read_weights(path)
+    assert "truncated" not in str(caught.value)
 
 
 def test_weights_of_another_network_are_refused_by_name(network, saved, tmp_path):

@@ -3,6 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from colormnet.colour.lab import display_to_lab
 from colormnet.colour.spaces import ColourSpace
@@ -113,6 +115,70 @@ def test_a_frames_own_exemplar_is_told_from_its_neighbours(colouring, demo_frame
     assert not colouring.shows_frame(exemplar, colouring.prepare(grey(demo_frames[11])))
     assert not colouring.shows_frame(exemplar, colouring.prepare(grey(demo_frames[0][:, ::-1].copy())))
     assert not colouring.shows_frame(exemplar, colouring.prepare(1.0 - grey(demo_frames[0])))
+
+
+def _light(code):
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+
+
+def _code(light):
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+WAYS_OF_GREY = {
+    "Rec.709 light": lambda p: _code(_light(p) @ [0.2126, 0.7152, 0.0722]),
+    "Rec.601 code": lambda p: p @ [0.299, 0.587, 0.114],
+    "mean of code": lambda p: p.mean(axis=-1),
+    "mean of light": lambda p: _code(_light(p).mean(axis=-1)),
+    "lightness": lambda p: (p.max(axis=-1) + p.min(axis=-1)) / 2,
+    "brightest channel": lambda p: p.max(axis=-1),
+    "green": lambda p: p[..., 1],
+    "orthochromatic film": lambda p: _code(_light(p) @ [0.05, 0.6, 0.35]),
+    "red filter": lambda p: p @ [0.6, 0.3, 0.1],
+    "mean, graded": lambda p: p.mean(axis=-1) ** 1.25 * 0.85 + 0.06,
+}
+
+
+def _plate(code):
+    return np.repeat(np.clip(code, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def apart(demo_clip):
+    """Frames of the demo clip far apart, at 192x108."""
+    from colormnet.media.frames import open_source
+
+    with open_source(demo_clip, "1,20,40,60") as source:
+        full = [source.read(number).pixels for number in source.frames]
+    return [cv2.resize(frame, (192, 108), interpolation=cv2.INTER_AREA) for frame in full]
+
+
+@pytest.mark.parametrize("way", WAYS_OF_GREY)
+def test_a_still_is_known_whatever_way_the_plate_was_made_grey(apart, way):
+    colouring = FrameColouring(SRGB, 108, 192, short_side=108)
+    grey_of = WAYS_OF_GREY[way]
+    for number, still in enumerate(apart):
+        exemplar = colouring.prepare_exemplar(still, SRGB)
+        assert colouring.shows_frame(exemplar, colouring.prepare(_plate(grey_of(still)))), number
+        others = [grey_of(frame) for index, frame in enumerate(apart) if index != number]
+        others += [grey_of(still)[:, ::-1], grey_of(still)[::-1], 1.0 - grey_of(still), np.roll(grey_of(still), 9, 1)]
+        for place, other in enumerate(others):
+            assert not colouring.shows_frame(exemplar, colouring.prepare(_plate(other))), (number, place)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    weights=st.tuples(st.floats(0.1, 1.0), st.floats(0.1, 1.0), st.floats(0.1, 1.0)),
+    gamma=st.floats(0.75, 1.35),
+    index=st.integers(0, 3),
+)
+def test_any_weights_and_grade_are_the_same_picture_and_another_picture_is_not(apart, weights, gamma, index):
+    colouring = FrameColouring(SRGB, 108, 192, short_side=54)
+    exemplar = colouring.prepare_exemplar(apart[index], SRGB)
+    factors = np.asarray(weights) / sum(weights)
+    assert colouring.shows_frame(exemplar, colouring.prepare(_plate((apart[index] @ factors) ** gamma)))
+    other = apart[(index + 1) % len(apart)]
+    assert not colouring.shows_frame(exemplar, colouring.prepare(_plate((other @ factors) ** gamma)))
 
 
 def test_a_flat_frame_matches_a_flat_exemplar(colouring):

@@ -10,6 +10,7 @@ import pytest
 from colormnet.errors import InputError, InterruptedRun, WeightsError
 from colormnet.job import ColorizeJob, ExemplarSpec
 from colormnet.job_state import JobState
+from colormnet.media.frames import open_source
 from colormnet.pipeline import Progress, planned, run
 
 
@@ -389,7 +390,6 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
     told = Stopper()
     run(replace(broken, resume=True), told)
     assert told.numbers == [*done_again, 6, 7, 8]
-    from colormnet.media.frames import open_source
 
     with open_source(movie.output) as one, open_source(broken.output) as other:
         assert one.frames == other.frames == list(range(1, 9))
@@ -455,3 +455,119 @@ def test_an_exemplar_of_the_plates_format_lies_where_it_belongs_under_overscan(
     coloured, _ = read(out / "shot.1001.exr")
     got = linear.to_display(coloured)[8:-4, 16:-8]
     assert np.abs(got - demo_frames[0][8:-4, 16:-8]).mean() < 0.02
+
+
+@pytest.fixture
+def plate_with_alpha(tmp_path, demo_frames):
+    """``plate_with_alpha(**attributes)``: two half EXR frames, grey multiplied by an alpha, and a depth channel."""
+
+    def write(overscan=0):
+        folder = tmp_path / "matte"
+        folder.mkdir()
+        for number, frame in enumerate(demo_frames[:2], 1001):
+            height, width = frame.shape[:2]
+            alpha = np.tile(np.linspace(0.0, 1.0, width, dtype=np.float32), (height, 1))
+            alpha[:, :8] = 0.0
+            light = (frame @ np.float32([0.2126, 0.7152, 0.0722])) ** 2.2 * alpha
+            planes = np.stack([light, light, light, alpha, light * 50], axis=-1).astype(np.float32)
+            spec = oiio.ImageSpec(width, height, 5, "float")
+            spec.channelnames = ("R", "G", "B", "A", "depth.Z")
+            spec.full_width, spec.full_height = width - overscan, height - overscan
+            spec.attribute("smpte:TimeCode", oiio.TypeTimeCode, (0x01020304, 0))
+            file = oiio.ImageOutput.create(str(folder / f"m.{number}.exr"))
+            assert file.open(str(folder / f"m.{number}.exr"), spec), oiio.geterror()
+            assert file.write_image(np.ascontiguousarray(planes))
+            file.close()
+        return str(folder / "m.####.exr")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("output", "said", "unsaid"),
+    [
+        ("o.####.jpg", ["alpha", "depth.Z", "timecode 01:02:03:04", "display window"], []),
+        ("o.####.png", ["depth.Z", "timecode", "display window"], ["alpha"]),
+        ("o.####.dpx", ["depth.Z", "display window"], ["alpha", "timecode"]),
+        ("o.mp4", ["alpha", "depth.Z", "display window"], ["timecode"]),
+        ("o.mov", ["depth.Z", "display window"], ["alpha", "timecode"]),
+        ("o.####.exr", [], ["alpha", "depth.Z", "timecode", "display window", "left out"]),
+    ],
+)
+def test_what_the_output_cannot_hold_is_said_before_work_starts(job, tmp_path, plate_with_alpha, output, said, unsaid):
+    wanted = replace(job, plate=plate_with_alpha(overscan=8), output=str(tmp_path / "new" / output), frame_rate="24")
+    with planned(wanted) as plan:
+        left = [note for note in plan.notes if "left out" in note]
+    text = " | ".join(left)
+    assert len(left) == len(said), left
+    for word in said:
+        assert word in text
+    for word in unsaid:
+        assert word not in text.replace("EXR, TIFF, PNG and ProRes", "").replace("EXR, DPX and movies", "")
+    assert not (tmp_path / "new").exists()  # looking makes nothing
+    told = Stopper()
+    run(wanted, told)
+    assert [note for note in told.notes if "left out" in note] == left  # once
+
+
+def test_a_plan_finds_what_the_output_would_refuse(job, tmp_path, out):
+    """A dry run is as strict as the run, and makes nothing."""
+    for output, word in ((out / "one.jpg", "is one picture"), (out / "o.####.jpg", "cannot hold layers")):
+        change = {"output": str(output), "confidence": "layers" in word}
+        with pytest.raises(InputError, match=word), planned(replace(job, **change)):
+            pass
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match=r"file is a file and cannot hold o\.1001\.exr"):
+        run(replace(job, output=str(tmp_path / "file" / "deeper" / "o.####.exr")))
+    with planned(replace(job, output=str(tmp_path / "file" / "o.####.exr"), overwrite=True)):
+        pass  # as `farm verify` looks at a job: nothing is to be written
+    assert not out.exists()
+    run(replace(job, frames="1001-1002"))
+    with pytest.raises(InputError, match="exists already; give --resume"), planned(replace(job, frames="1001-1002")):
+        pass
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "dpx", "mov"])
+def test_a_conversion_leaves_alpha_out_of_the_curve(job, tmp_path, plate_with_alpha, suffix):
+    """Colour multiplied by alpha is divided before an encoding curve, as OpenImageIO's colorconvert with unpremult."""
+    target = tmp_path / "converted" / ("o.mov" if suffix == "mov" else f"o.####.{suffix}")
+    grey = replace(
+        job, plate=plate_with_alpha(), output=str(target), output_space="sRGB", saturation=0.0, frame_rate="24"
+    )
+    if suffix != "mov":
+        grey = replace(grey, pixel_type="uint16")
+    run(grey)
+    plate, _ = read(tmp_path / "matte" / "m.1001.exr")
+    light, alpha = plate[..., :3].astype(np.float64), plate[..., 3:4].astype(np.float64)
+    straight = light / np.maximum(alpha, 1e-6)
+    expected = np.where(straight <= 0.0031308, straight * 12.92, 1.055 * np.maximum(straight, 0) ** (1 / 2.4) - 0.055)
+    if suffix == "mov":
+        with open_source(target) as source:
+            frame = source.read(1)
+        got, kept = frame.pixels, frame.passthrough.alpha[..., None]
+    else:
+        pixels = oiio.ImageBuf(str(tmp_path / "converted" / f"o.1001.{suffix}"), 0, 0, _as_stored())
+        got, kept = pixels.get_pixels("float")[..., :3], pixels.get_pixels("float")[..., 3:4]
+    inside = (alpha[..., 0] > 0.05) & (expected.max(axis=-1) < 0.99)
+    assert inside.mean() > 0.5
+    tolerance = 6e-3 if suffix == "mov" else 2e-4  # ten bits of luma
+    np.testing.assert_allclose(kept, alpha, atol=tolerance)
+    np.testing.assert_allclose(got[inside], expected[inside], atol=tolerance)
+
+
+def test_without_alpha_the_picture_is_that_over_black(job, tmp_path, plate_with_alpha):
+    target = str(tmp_path / "flat" / "o.####.jpg")
+    run(replace(job, plate=plate_with_alpha(), output=target, output_space="sRGB", saturation=0.0))
+    plate, _ = read(tmp_path / "matte" / "m.1001.exr")
+    light = np.clip(plate[..., :3], 0, 1)
+    seen = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    got, _ = read(tmp_path / "flat" / "o.1001.jpg")
+    assert got.shape[-1] == 3
+    assert np.abs(got - seen).mean() < 0.01
+    assert np.abs(got[:, :8]).max() < 0.05  # nothing shines where alpha is zero
+
+
+def _as_stored():
+    config = oiio.ImageSpec()
+    config.attribute("oiio:UnassociatedAlpha", 1)
+    return config

@@ -420,6 +420,9 @@ def test_the_command_line_and_the_real_launcher(rig, shot, places, tmp_path):
         session = client.open_session("cli", settings, some, [Exemplar(str(exemplar), frame=1001)])
         for frame in some:
             session.colorize(frame, str(plates[frame]), str(tmp_path / f"{frame}.exr"))
+        elsewhere = [sys.executable, "-m", "colormnet.cli.main", "worker", "status", "--device", "mps"]
+        told = subprocess.run(elsewhere, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert told.stdout.strip() == "No worker runs for the device mps; there is one for cpu (--device)."
         table = worker("status").stdout
         assert "cli" in table
         assert "lite" in table

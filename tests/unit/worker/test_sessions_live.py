@@ -5,6 +5,7 @@ import threading
 
 import cv2
 import numpy as np
+import OpenImageIO as oiio  # noqa: N813
 import pytest
 
 from colormnet_host.client import Client, NeedFrames, WorkerError
@@ -126,6 +127,41 @@ def test_an_exemplar_of_a_later_frame_equals_colormnet_colorize(rig, client, for
         session.submit(frame, str(plate), str(out[frame]))
     assert len(list(session.results())) == 4
     assert rig.differing(straight, out) == []
+
+
+@pytest.mark.parametrize("kind", ["display window", "bounding box"])
+def test_an_exemplar_file_under_overscan_lies_where_colormnet_colorize_lays_it(
+    rig, client, fork_server, shot, settings, tmp_path, kind
+):
+    """The plates' data window is larger than the display window; a still of either part of it shows the same frame."""
+    plates, exemplar, straight = shot
+    some = {frame: plates[frame] for frame in sorted(plates)[:3]}
+    codes = cv2.imread(str(exemplar))
+    still = tmp_path / ("still.png" if kind == "display window" else "still.exr")
+    if kind == "display window":
+        assert cv2.imwrite(str(still), codes[2:-2, 4:-4])
+    else:
+        light = np.ascontiguousarray(codes[8:-3, 5:-9, ::-1], np.float32) / 255
+        light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        spec = oiio.ImageSpec(light.shape[1], light.shape[0], 3, "float")
+        spec.x, spec.y = 1, 6
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = 0, 0, rig.WIDTH - 8, rig.HEIGHT - 4
+        out = oiio.ImageOutput.create(str(still))
+        assert out.open(str(still), spec), out.geterror()
+        assert out.write_image(np.ascontiguousarray(light))
+        out.close()
+    specs = (rig.ExemplarSpec(str(still), None, 1001),)
+    laid = rig.straight_run(fork_server, some, specs, tmp_path / "laid", frames="1001-1003")
+    session = client.open_session(kind, settings, sorted(some), [Exemplar(str(still), frame=1001)])
+    out = outputs(tmp_path, some)
+    for frame, plate in some.items():
+        session.submit(frame, str(plate), str(out[frame]))
+    assert len(list(session.results())) == 3
+    notes = session.status().notes
+    assert any("lies on the plate's display window 88x60" in note for note in notes), notes
+    assert not any("does not show" in note for note in notes), notes
+    assert rig.differing(laid, out) == []
+    assert rig.differing({1002: straight[1002]}, out) == [1002]  # it is another exemplar than the whole frame
 
 
 def test_layers_equal_colormnet_colorize(rig, client, fork_server, shot, settings, tmp_path):

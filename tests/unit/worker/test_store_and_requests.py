@@ -16,7 +16,7 @@ from colormnet.worker.limits import WorkerLimits
 from colormnet.worker.outputs import Outputs
 from colormnet.worker.planes import pack, plane_digest, unpack
 from colormnet.worker.store import Store
-from colormnet_host.client import _runs
+from colormnet_host.session import runs
 
 
 def files(folder):
@@ -78,6 +78,17 @@ def test_the_least_recently_used_session_loses_its_cheapest_files_first(tmp_path
     assert not store.has("old", "plates", "a")
     assert store.has("new", "plates", "a")
     assert store.has("new", "results", "h")
+
+
+def test_a_smaller_limit_holds_from_the_next_start_on(tmp_path):
+    store = Store(tmp_path, 60)
+    for session in ("old", "new"):
+        for kind in ("plates", "snapshots", "results"):
+            store.put(session, kind, "a", b"0123456789")
+    (tmp_path / "new" / "results" / "a folder of somebody's").mkdir()
+    os.utime(next((tmp_path / "old" / "plates").iterdir()), (1, 1))
+    again = Store(tmp_path, 30)
+    assert again.total_bytes == sum(path.stat().st_size for path in files(tmp_path)) == 30
 
 
 def test_thinning_keeps_the_ends_and_spreads_the_rest(tmp_path):
@@ -142,12 +153,12 @@ def test_names_tell_places_and_luminances_apart():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=40, unique=True))
 def test_frames_in_any_order_survive_the_way(frames):
-    assert requests.parse_frames(_runs(frames)) == tuple(frames)
+    assert requests.parse_frames(runs(frames)) == tuple(frames)
 
 
 def test_a_range_is_short_on_the_way():
-    assert _runs(range(1001, 1101)) == [[1001, 1100, 1]]
-    assert _runs(range(10, 0, -3)) == [[10, 1, -3]]
+    assert runs(range(1001, 1101)) == [[1001, 1100, 1]]
+    assert runs(range(10, 0, -3)) == [[10, 1, -3]]
 
 
 @pytest.mark.parametrize(
