@@ -48,6 +48,9 @@ class LiteConfig:
         width16, width8, width4, width2: channels of the neck and the decoder at each stride.
         match: learned matching channels of local attention, beside its luminance patch.
         window: side of the local search window at stride 8, odd.
+        gate_reluctance, anchor_reluctance: subtracted from the logits of the gate and of the anchor once training is
+            over. A training step sees what a choice does to one frame, a shot adds it up over all of them. Found by
+            trial on validation clips.
     """
 
     key_channels: int = 64
@@ -58,10 +61,12 @@ class LiteConfig:
     width2: int = 16
     match: int = 16
     window: int = 5
+    gate_reluctance: float = 2.0
+    anchor_reluctance: float = 1.2
 
 
 def _bend(x: Tensor) -> Tensor:
-    """The activation of all that is trained here: with plain ReLU half of the channels died within some hundred steps."""
+    """The activation of what is trained here: with plain ReLU half of the channels died within some hundred steps."""
     return F.leaky_relu(x, 0.1)
 
 
@@ -326,7 +331,7 @@ class Lite(ColorNetwork):
         return Decoded(chroma.clamp(-1, 1), None, kept[0], kept)
 
     def kept(self, logits: Tensor, local: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-        """What `reference` needs to know of a step: certainty (B, 1, H, W), 0 to 1; the motion to the anchor, if any."""
+        """What `reference` needs to know of a step: certainty (B, 1, H, W), 0 to 1, and any motion to the anchor."""
         return (logits.sigmoid(),) if local is None else (logits.sigmoid(), local[4])
 
     def compose(
@@ -373,6 +378,9 @@ class Lite(ColorNetwork):
         new = self.opening * torch.minimum(chain, anchor) + self.recall * unsure
         leaning = F.avg_pool2d(torch.cat((worse, new), 1), 3, 1, 1)
         leaning = F.interpolate(leaning, scale_factor=4.0, mode="bilinear", align_corners=False)
-        kept = carried[:, :2] + (out[:, 2:3] - leaning[:, :1]).sigmoid() * (carried[:, 2:] - carried[:, :2])
-        chroma = kept + F.hardsigmoid(_GATE_GAIN * out[:, 3:4] + leaning[:, 1:]) * (remembered - kept)
+        anchored, gate = out[:, 2:3] - leaning[:, :1], _GATE_GAIN * out[:, 3:4] + leaning[:, 1:]
+        if not self.training:
+            anchored, gate = anchored - self.config.anchor_reluctance, gate - self.config.gate_reluctance
+        kept = carried[:, :2] + anchored.sigmoid() * (carried[:, 2:] - carried[:, :2])
+        chroma = kept + F.hardsigmoid(gate) * (remembered - kept)
         return chroma, out[:, 5:], (memory4, guess4, read8)

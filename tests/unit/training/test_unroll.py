@@ -11,7 +11,7 @@ from colormnet import Colorizer, Model
 from colormnet.colour.lab import display_to_lab
 from colormnet.media.frames import open_source
 from colormnet.network import checkpoint
-from colormnet.network.lite import Lite
+from colormnet.network.lite import Lite, LiteConfig
 from colormnet.training import loop
 from colormnet.training.unroll import roll_out, unroll
 
@@ -20,7 +20,7 @@ from colormnet.training.unroll import roll_out, unroll
 def network():
     """A lite network with weights that make every part count."""
     torch.manual_seed(3)
-    network = Lite()
+    network = Lite(LiteConfig(gate_reluctance=0.0, anchor_reluctance=0.0))  # which a network in training does not have
     with torch.no_grad():
         network.out.weight.normal_(0, 0.02)
         network.guess.weight.normal_(0, 0.02)
