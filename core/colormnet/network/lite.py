@@ -81,7 +81,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine ``x``."""
-        return x + self.conv2(_bend(self.conv1(_bend(x))))
+        change: Tensor = self.conv2(_bend(self.conv1(_bend(x))))
+        return x + change
 
 
 class Neck(nn.Module):

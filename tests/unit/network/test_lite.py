@@ -67,7 +67,7 @@ def test_the_motion_to_the_anchor_follows_the_chain(unsettled, planes):
     for plane in planes[:-1]:
         session.step(plane[0, 0].numpy())
     last = planes[-2]
-    flow = session._reference[5]
+    flow = session._reference[6]
     still = (planes[0] - last).abs().mean()
     moved = (warp(planes[0], flow) - last).abs().mean()
     assert moved < 0.8 * still
