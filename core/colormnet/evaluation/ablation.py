@@ -6,7 +6,7 @@ differences are judged against their spread over the seeds, and that an order th
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -188,7 +188,7 @@ def _trained(settings: AblationSettings, name: str, seed: int, report: Report | 
     from colormnet.network import checkpoint
     from colormnet.network.variants import SMALL, build_variant
     from colormnet.training import loop
-    from colormnet.training.settings import TrainingSettings
+    from colormnet.training.settings import TrainingSettings, whole_sequences
 
     training = TrainingSettings(
         out=settings.out / f"{name}-seed{seed}",
@@ -197,10 +197,6 @@ def _trained(settings: AblationSettings, name: str, seed: int, report: Report | 
         network=SMALL + name,
         steps=settings.steps,
         batch=settings.batch,
-        frames=settings.frames,
-        photo_frames=settings.frames,
-        memory_every=2,
-        frame_by_frame=False,
         size=settings.crop,
         learning_rate=settings.learning_rate,
         backbone_rate=1.0,
@@ -213,6 +209,7 @@ def _trained(settings: AblationSettings, name: str, seed: int, report: Report | 
         seed=seed,
         save_every=max(1, settings.steps // 4),
     )
+    training = replace(whole_sequences(training), frames=settings.frames, photo_frames=settings.frames)
 
     def told(progress: loop.Progress) -> None:
         if report is not None:
