@@ -254,7 +254,7 @@ class Colorizer:
         due = self.frame_index - self._last_memorised >= every
         memorising = (self._exemplar_added or opening or due) and not last
         hidden = self._hidden if self._hidden is not None else network.initial_hidden(keys)
-        readout = self._bank.read(keys)
+        readout = self._bank.read(keys, network.reads_exemplars)
         local = None if self._reference is None else network.read_locally(keys, light, self._reference)
         update = not memorising and not last
         decoded = network.decode(keys, light, readout, local, hidden, update)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from colormnet.memory.consolidation import consolidate, evict
-from colormnet.memory.readout import read
+from colormnet.memory.readout import MemoryRead, read
 from colormnet.memory.settings import MemorySettings
 from colormnet.memory.tokens import Tokens
 from colormnet.network.interface import Keys, Readout
@@ -44,13 +44,21 @@ class MemoryBank:
         """Bytes held by all tiers."""
         return 0 if self._tokens is None else self._tokens.nbytes()
 
-    def read(self, keys: Keys) -> Readout:
-        """The memory's answer to a frame; counts the usage and the life of every token."""
+    def read(self, keys: Keys, exemplars: bool = False) -> Readout:
+        """The memory's answer to a frame; counts the usage and the life of every token.
+
+        ``exemplars``: ask the permanent frames once more on their own, where there are any; that counts nothing.
+        """
         if self._tokens is None:
             raise ValueError("the memory is empty: nothing to read from")
         tokens = self._tokens
-        height, width = keys.key.shape[2:]
-        answer = read(
+        answer = self._ask(keys, tokens)
+        self._tokens = replace(tokens, usage=tokens.usage + answer.usage[0], life=tokens.life + 1)
+        own = self._permanent() if exemplars else None
+        return _readout(keys, answer, None if own is None else _readout(keys, self._ask(keys, own)))
+
+    def _ask(self, keys: Keys, tokens: Tokens) -> MemoryRead:
+        return read(
             keys.key.flatten(2),
             keys.selection.flatten(2),
             tokens.key.T[None],
@@ -58,9 +66,10 @@ class MemoryBank:
             tokens.value.T[None],
             self.settings.top_k,
         )
-        self._tokens = replace(tokens, usage=tokens.usage + answer.usage[0], life=tokens.life + 1)
-        grid = (height, width)
-        return Readout(torch.unflatten(answer.value, 2, grid), torch.unflatten(answer.similarity, 2, grid))
+
+    def _permanent(self) -> Tokens | None:
+        found = [tokens for frame, tokens in self._by_frame() if frame.permanent]
+        return Tokens.join(*found) if found else None
 
     def memorise(self, keys: Keys, value: Tensor, permanent: bool, evicting: bool) -> None:
         """Add a frame, (1, C, h, w) each, then consolidate if the working memory is full.
@@ -129,3 +138,9 @@ class MemoryBank:
         self.frames = list(frames)
         self.long_term = long_term
         self._tokens = tokens
+
+
+def _readout(keys: Keys, answer: MemoryRead, exemplars: Readout | None = None) -> Readout:
+    height, width = keys.key.shape[2:]
+    value, similarity = (torch.unflatten(plane, 2, (height, width)) for plane in (answer.value, answer.similarity))
+    return Readout(value, similarity, exemplars)

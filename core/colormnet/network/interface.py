@@ -31,6 +31,7 @@ class Readout(NamedTuple):
 
     value: Tensor  # (B, Cv, h, w)
     similarity: Tensor  # (B, 1, h, w), the best similarity found per query, <= 0
+    exemplars: "Readout | None" = None  # what the exemplars alone answer, for a network that `reads_exemplars`
 
 
 class Decoded(NamedTuple):
@@ -52,6 +53,7 @@ class ColorNetwork(nn.Module, ABC):
     )
     key_channels: int
     value_channels: int
+    reads_exemplars: bool = False  # whether `decode` wants to know what the exemplars alone answer as well
     reference_needs_value: bool  # whether `reference` reads `values` (then every reference frame is value-encoded)
 
     def settle(self) -> None:

@@ -8,9 +8,12 @@ anisotropic L2 similarity, local attention on an adjacent frame, a decoder. What
   few learned channels: attention then moves real colour and the decoder only has to choose and repair;
 - local attention looks at the *previous* frame in a window around each token's motion (DIS optical flow of the
   luminance), so that a small window is enough;
-- the same motion carries chroma at full working resolution, from the previous frame and from an *anchor*: the newest
-  exemplar in the shot (else the first frame), which no chain of frames has worn. The motion to the anchor is what the
-  chain of frames adds up to, searched again around it at every frame; where the two disagree, it is in *doubt*;
+- the same motion carries chroma at full working resolution: from the previous frame, from the newest *memorised* frame
+  and from an *anchor*, the newest exemplar in the shot (else the first frame), which no chain of frames has worn. The
+  motion to either of the far ones is what the chain of frames adds up to, searched again around it at every frame;
+  where the two disagree, it is in *doubt*;
+- the exemplars answer once more on their own: what has come in since in the wrong colour is in the memory too, looks
+  most like itself, and would outvote them;
 - how sure a frame was of its colour is carried along with the colour: what was once guessed wrong stays open to
   correction, though it has been followed well ever since;
 - the output is what is carried, corrected where a learned gate opens towards a mix of the memory read, a guess from the
@@ -18,7 +21,9 @@ anisotropic L2 similarity, local attention on an adjacent frame, a decoder. What
   certainty goes with it. There is no hidden state.
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import timm
 import torch
@@ -27,9 +32,10 @@ from torch import Tensor, nn
 
 from colormnet.network.folding import fold_norms
 from colormnet.network.interface import ColorNetwork, Decoded, Keys, Readout, Values
-from colormnet.network.motion import backward_flow, warp
+from colormnet.network.motion import backward_flow, backward_flows, warp
 
-_BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0 at strides 2, 4, 8, 16, 32
+_BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0's maps
+_STRIDES = (2, 4, 8, 16, 32)
 _DOUBT = 8.0  # pixels between the anchor's chained and searched motion from which on doubt is full
 # Chroma and missed luminance are small numbers that matter: enlarged, the convolutions learn from them sooner.
 _CHROMA_GAIN = 5.0
@@ -48,9 +54,9 @@ class LiteConfig:
         width16, width8, width4, width2: channels of the neck and the decoder at each stride.
         match: learned matching channels of local attention, beside its luminance patch.
         window: side of the local search window at stride 8, odd.
-        gate_reluctance, anchor_reluctance: subtracted from the logits of the gate and of the anchor once training is
-            over. A training step sees what a choice does to one frame, a shot adds it up over all of them. Found by
-            trial on validation clips.
+        gate_reluctance, anchor_reluctance, memorised_reluctance: subtracted from the logits of the gate, of the anchor
+            and of the memorised frame once training is over. A training step sees what a choice does to one frame, a
+            shot adds it up over all of them. Found by trial on validation clips.
     """
 
     key_channels: int = 64
@@ -62,7 +68,8 @@ class LiteConfig:
     match: int = 16
     window: int = 5
     gate_reluctance: float = 2.0
-    anchor_reluctance: float = 1.2
+    anchor_reluctance: float = 0.0
+    memorised_reluctance: float = 0.0
 
 
 def _bend(x: Tensor) -> Tensor:
@@ -104,7 +111,8 @@ class Neck(nn.Module):
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone maps at strides 2..32 -> neck maps at strides 16, 8, 4."""
         _, f4, f8, f16, f32 = maps
-        p16 = _bend(self.merge16(_bend(self.from16(f16) + _double(self.from32(f32)))))
+        coarse = _double(self.from32(f32))[..., : f16.shape[-2], : f16.shape[-1]]
+        p16 = _bend(self.merge16(_bend(self.from16(f16) + coarse)))
         p8 = _bend(self.merge8(_bend(self.from8(f8) + _double(self.down16(p16)))))
         p4 = _bend(self.merge4(_bend(self.from4(f4) + _double(self.down8(p8)))))
         return p16, p8, p4
@@ -168,9 +176,33 @@ def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def _mix(chroma: Tensor, logits: Tensor) -> Tensor:
+    """The mean of n candidates for chroma (B, 2n, H, W), weighted by the softmax of their logits (B, n, H, W)."""
+    weights = logits.softmax(1)
+    mixed = weights[:, :1] * chroma[:, :2]
+    for i in range(1, weights.shape[1]):
+        mixed = mixed + weights[:, i : i + 1] * chroma[:, 2 * i : 2 * i + 2]
+    return mixed
+
+
 def _enlarged(missed: Tensor) -> Tensor:
-    """(B, 4, h, w) as `Lite.read_locally` gives it: the two planes of missed luminance enlarged."""
-    return torch.cat((_MISSED_GAIN * missed[:, :2], missed[:, 2:]), 1)
+    """(B, 6, h, w) as `Lite.read_locally` gives it: the three planes of missed luminance enlarged."""
+    return torch.cat((_MISSED_GAIN * missed[:, :3], missed[:, 3:]), 1)
+
+
+class _Carried(NamedTuple):
+    """What motion brings from a frame further back than the previous one."""
+
+    chroma: Tensor  # (B, 2, H, W)
+    missed: Tensor  # (B, 1, H, W) luminance carried along, less the frame's own
+    doubt: Tensor  # (B, 1, H, W) 0 to 1
+
+
+def _carry(luminance: Tensor, far: tuple[Tensor, ...], chained: Tensor, flow: Tensor) -> _Carried:
+    """Look at the luminance and chroma ``far`` along ``flow``, found around what the frames between add up to."""
+    seen = warp(torch.cat((far[1], far[0]), 1), flow)
+    doubt = (flow - chained).norm(dim=1, keepdim=True).clamp(max=_DOUBT) / _DOUBT
+    return _Carried(seen[:, :2], seen[:, 2:] - luminance, doubt)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -186,10 +218,11 @@ def _plane(rows: Tensor, size: tuple[int, int]) -> Tensor:
 class Lite(ColorNetwork):
     """The lite network. See the module's docstring for what it computes and why."""
 
-    grid = 32
+    grid = 16  # no more than the tokens need: motion and colour go wrong where a plane is padded
     token_stride = 16
     padding = "replicate"  # zeros, which are mid-grey, bleed into the border: twice the chroma error there on the demo
     reference_needs_value = False
+    reads_exemplars = True
 
     def __init__(self, config: LiteConfig | None = None) -> None:
         super().__init__()
@@ -207,36 +240,38 @@ class Lite(ColorNetwork):
         self.value_in = nn.Conv2d(config.width16 + 2 * _CHROMA_PATCH**2, 64, 3, padding=1)
         self.value_out = nn.Conv2d(64, config.learned_value, 3, padding=1)
         c2 = _BACKBONE_CHANNELS[0]
-        self.in16 = nn.Conv2d(config.width16 + self.value_channels + 2, config.width16, 3, padding=1)
+        self.in16 = nn.Conv2d(config.width16 + 2 * (self.value_channels + 2), config.width16, 3, padding=1)
         self.res16 = Residual(config.width16)
         self.up16 = nn.Conv2d(config.width16, config.width8, 1)
         # Each finer level is the coarser one, the features there and what else is known there, each through its own
         # convolution and added: what a convolution of all of them side by side would give, without joining them.
         self.features8 = nn.Conv2d(config.width8, config.width8, 1)
-        self.known8 = nn.Conv2d(2 + 4 + 8 + 6, config.width8, 1)
+        self.known8 = nn.Conv2d(4 + 6 + 6 + 8 + 2, config.width8, 1)
         self.res8 = Residual(config.width8)
         self.up8 = nn.Conv2d(config.width8, config.width4, 1)
         self.features4 = nn.Conv2d(config.width4, config.width4, 1)
-        self.known4 = nn.Conv2d(2 + 4 + 5, config.width4, 1)
+        self.known4 = nn.Conv2d(4 + 6 + 6 + 1, config.width4, 1)
         self.res4 = Residual(config.width4)
         self.guess = nn.Conv2d(config.width4, 2, 3, padding=1)
         self.up4 = nn.Conv2d(config.width4, config.width2, 1)
         self.features2 = nn.Conv2d(c2, config.width2, 1)
-        self.candidates2 = nn.Conv2d(4, config.width2, 1)
-        self.known2 = nn.Conv2d(9, config.width2, 2, stride=2)
+        self.candidates2 = nn.Conv2d(6, config.width2, 1)
+        self.known2 = nn.Conv2d(13, config.width2, 2, stride=2)
         self.res2 = Residual(config.width2)
-        # For each full-size pixel: residual a and b; logits of anchor over previous, the gate, memory over guess; of
-        # the certainty.
-        self.out = nn.Conv2d(config.width2, 4 * 6, 3, padding=1)
-        self.trust = nn.Parameter(torch.tensor(60.0))
-        self.caution = nn.Parameter(torch.tensor(4.0))
+        # For each full-size pixel: residual a and b; logits of the anchor and of the memorised frame against the
+        # previous one; of the gate; of the memory and of the exemplars against the guess; of the certainty.
+        self.out = nn.Conv2d(config.width2, 4 * 8, 3, padding=1)
+        self.trust = nn.Parameter(torch.tensor(80.0))
+        self.caution = nn.Parameter(torch.tensor(1.0))
         self.opening = nn.Parameter(torch.tensor(15.0))
         self.recall = nn.Parameter(torch.tensor(1.0))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.guess.weight)
         with torch.no_grad():
             assert self.out.bias is not None
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 0.5, -2.5 / _GATE_GAIN, 1.0, 1.0]).repeat_interleave(4))
+            self.out.bias.copy_(
+                torch.tensor([0.0, 0.0, 0.5, 0.0, -2.5 / _GATE_GAIN, 1.0, 1.0, 1.0]).repeat_interleave(4)
+            )
 
     def settle(self) -> None:
         """Fold the backbone's norms; keep channels last, which the processor's kernels like better."""
@@ -251,8 +286,13 @@ class Lite(ColorNetwork):
 
     def encode_key(self, luminance: Tensor) -> Keys:
         """Features, memory key and matching features of a frame. ``luminance``: (B, 1, H, W) network units."""
-        # EfficientNet-Lite expects inputs in [-1, 1]: network units as they are.
-        maps = self.backbone(luminance.expand(-1, 3, -1, -1))
+        # EfficientNet-Lite expects inputs in [-1, 1]: network units as they are. Its coarsest map needs a grid of 32.
+        height, width = _size(luminance)
+        whole = F.pad(luminance, (0, -width % 32, 0, -height % 32), mode="replicate")
+        maps = [
+            plane[..., : math.ceil(height / stride), : math.ceil(width / stride)]
+            for plane, stride in zip(self.backbone(whole.expand(-1, 3, -1, -1)), _STRIDES, strict=True)
+        ]
         p16, p8, p4 = self.neck(maps)
         patch = F.pixel_unshuffle(F.avg_pool2d(luminance, 2), 4)
         match = torch.cat((0.25 * self.match(p8), self.patch * patch), 1)
@@ -286,36 +326,42 @@ class Lite(ColorNetwork):
 
         Returns:
             Matching features at stride 8, luminance, chroma and certainty of the frame; luminance and chroma of the
-            anchor, and the motion to it (B, 2, H, W).
+            anchor and the motion to it (B, 2, H, W); the same three of the newest memorised frame, which this one is
+            where ``values`` are given.
         """
         certainty = torch.ones_like(luminance) if kept is None else kept[0]
-        anchor, flow = (luminance, chroma), torch.zeros_like(chroma)
+        own = luminance, chroma, torch.zeros_like(chroma)
+        anchor = memorised = own
         if earlier is not None and kept is not None:
-            anchor, flow = (earlier[4], earlier[5]), kept[1]
+            anchor = earlier[4], earlier[5], kept[1]
+            if values is None:
+                memorised = earlier[7], earlier[8], kept[2]
         # In one layout whatever the kernels made: a snapshot knows no other, and going on from it gives the same bits.
-        return tuple(p.contiguous() for p in (keys.maps[4], luminance, chroma, certainty, *anchor, flow))
+        return tuple(p.contiguous() for p in (keys.maps[4], luminance, chroma, certainty, *anchor, *memorised))
 
     def read_locally(self, keys: Keys, luminance: Tensor, reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Local attention around the motion, and the chroma that motion carries.
 
         Returns:
             Chroma read at stride 8 (B, 8, H/8, W/8, folded 2x2) and the largest weight (B, 1, H/8, W/8); the chroma
-            carried from the previous frame and from the anchor (B, 4, H, W); by how much the luminance carried along
-            misses the frame's own, from either; the doubt about the motion to the anchor, and the uncertainty of the
-            previous frame's chroma (B, 4, H, W); the motion to the anchor (B, 2, H, W).
+            carried from the previous frame, from the anchor and from the memorised frame (B, 6, H, W); by how much the
+            luminance carried along misses the frame's own, from each of them; the doubt about the motion to the anchor
+            and to the memorised frame, and the uncertainty of the previous frame's chroma (B, 6, H, W); the motion to
+            the anchor and to the memorised frame (B, 2, H, W each).
         """
-        past, light, chroma, certainty, anchor_light, anchor_chroma, anchor_flow = reference
+        past, light, chroma, certainty = reference[:4]
         flow = backward_flow(luminance, light)
-        seen = warp(torch.cat((chroma, light, certainty, anchor_flow), 1), flow)
-        chained = flow + seen[:, 4:]
-        anchor_flow = backward_flow(luminance, anchor_light, chained)
-        anchored = warp(torch.cat((anchor_chroma, anchor_light), 1), anchor_flow)
-        doubt = (anchor_flow - chained).norm(dim=1, keepdim=True).clamp(max=_DOUBT) / _DOUBT
+        seen = warp(torch.cat((chroma, light, certainty, reference[6], reference[9]), 1), flow)
+        frames = reference[4:6], reference[7:9]
+        chained = flow + seen[:, 4:6], flow + seen[:, 6:]
+        flows = backward_flows(luminance, [(frame[0], start) for frame, start in zip(frames, chained, strict=True)])
+        farther = [_carry(luminance, *each) for each in zip(frames, chained, flows, strict=True)]
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)
-        carried = torch.cat((seen[:, :2], anchored[:, :2]), 1)
-        missed = torch.cat((seen[:, 2:3] - luminance, anchored[:, 2:] - luminance, doubt, 1 - seen[:, 3:4]), 1)
-        return read8, sure8, carried, missed, anchor_flow
+        carried = torch.cat((seen[:, :2], *(far.chroma for far in farther)), 1)
+        misses = (seen[:, 2:3] - luminance, *(far.missed for far in farther))
+        missed = torch.cat((*misses, *(far.doubt for far in farther), 1 - seen[:, 3:4]), 1)
+        return read8, sure8, carried, missed, *flows
 
     def decode(
         self,
@@ -332,56 +378,59 @@ class Lite(ColorNetwork):
         return Decoded(chroma.clamp(-1, 1), None, kept[0], kept)
 
     def kept(self, logits: Tensor, local: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-        """What `reference` needs to know of a step: certainty (B, 1, H, W), 0 to 1, and any motion to the anchor."""
-        return (logits.sigmoid(),) if local is None else (logits.sigmoid(), local[4])
+        """What `reference` needs to know of a step: certainty (B, 1, H, W), 0 to 1, and any motion farther back."""
+        return (logits.sigmoid(),) if local is None else (logits.sigmoid(), *local[4:])
 
     def compose(
         self, keys: Keys, luminance: Tensor, readout: Readout, local: tuple[Tensor, ...] | None
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """The decoder's work, with what training supervises beside the result.
 
         Returns:
-            Chroma (B, 2, H, W), unclamped; certainty logits (B, 1, H, W); the candidates: memory read (B, 2, H/4,
-            W/4), guess (B, 2, H/4, W/4), local attention's read (B, 8, H/8, W/8, folded 2x2; zero without reference).
+            Chroma (B, 2, H, W), unclamped; certainty logits (B, 1, H, W); the candidates: the memory's, the exemplars'
+            and the guess (B, 2, H/4, W/4 each), local attention's read (B, 8, H/8, W/8, folded 2x2; zero without
+            reference).
         """
         p16, p8, p4, f2 = keys.maps[:4]
         if local is None:
             batch, _, height, width = luminance.shape
             read8, sure8 = p8.new_zeros(batch, 8, *_size(p8)), p8.new_zeros(batch, 1, *_size(p8))
-            carried, missed = p8.new_zeros(batch, 4, height, width), p8.new_zeros(batch, 4, height, width)
+            carried, missed = p8.new_zeros(batch, 6, height, width), p8.new_zeros(batch, 6, height, width)
         else:
             read8, sure8, carried, missed = local[:4]
         present = torch.full_like(sure8, 0.0 if local is None else 1.0)
-        memory4 = F.pixel_shuffle(readout.value[:, : 2 * _CHROMA_PATCH**2], _CHROMA_PATCH)
-        match = torch.cat((readout.similarity.exp(), readout.similarity / 8), 1)
-        d16 = self.res16(self.in16(torch.cat((p16, readout.value, match), 1)))
-        missed4, carried4 = F.avg_pool2d(missed.abs(), 4), F.avg_pool2d(carried, 4)
-        known4 = torch.cat((_CHROMA_GAIN * torch.cat((memory4, carried4), 1), _enlarged(missed4)), 1)
+        answers = (readout, readout.exemplars or readout)
+        memory4, exemplars4 = (F.pixel_shuffle(r.value[:, : 2 * _CHROMA_PATCH**2], _CHROMA_PATCH) for r in answers)
+        read16 = [plane for r in answers for plane in (r.value, r.similarity.exp(), r.similarity / 8)]
+        d16 = self.res16(self.in16(torch.cat((p16, *read16), 1)))
+        missed2 = F.avg_pool2d(missed.abs(), 2)
+        missed4, carried4 = F.avg_pool2d(missed2, 2), F.avg_pool2d(carried, 4)
+        known4 = torch.cat((_CHROMA_GAIN * torch.cat((memory4, exemplars4, carried4), 1), _enlarged(missed4)), 1)
         known8 = self.known8(torch.cat((F.avg_pool2d(known4, 2), _CHROMA_GAIN * read8, sure8, present), 1))
         d8 = self.res8(_double(self.up16(d16)) + self.features8(p8) + known8)
         sure4 = F.interpolate(sure8, scale_factor=2.0)
         known4 = self.known4(torch.cat((known4, sure4), 1))
         d4 = self.res4(_double(self.up8(d8)) + self.features4(p4) + known4)
         guess4 = self.guess(d4)
-        candidates4 = torch.cat((memory4, guess4), 1)
+        candidates4 = torch.cat((memory4, exemplars4, guess4), 1)
         coarse = _double(self.up4(d4) + self.candidates2(_CHROMA_GAIN * candidates4))
         known2 = self.known2(torch.cat((luminance, _CHROMA_GAIN * carried, _enlarged(missed)), 1))
         d2 = self.res2(coarse + self.features2(f2) + known2)
         out = F.pixel_shuffle(self.out(d2), 2)
-        memory, guess = F.interpolate(candidates4, scale_factor=4.0, mode="bilinear", align_corners=False).chunk(2, 1)
-        remembered = guess + out[:, 4:5].sigmoid() * (memory - guess) + 0.25 * out[:, :2]
+        candidates = F.interpolate(candidates4, scale_factor=4.0, mode="bilinear", align_corners=False)
+        remembered = _mix(candidates, torch.cat((out[:, 5:7], torch.zeros_like(out[:, :1])), 1)) + 0.25 * out[:, :2]
         if local is None:
-            return remembered, out[:, 5:], (memory4, guess4, read8)
-        # Where the anchor's luminance fits worse than the previous frame's, or the motion to it is in doubt, its colour
-        # is another thing's. Where neither fits, or the previous frame was not sure, something new is to be seen.
-        chain, anchor, doubt, unsure = missed4.chunk(4, 1)
-        worse = self.trust * (anchor - chain) + self.caution * doubt
-        new = self.opening * torch.minimum(chain, anchor) + self.recall * unsure
-        leaning = F.avg_pool2d(torch.cat((worse, new), 1), 3, 1, 1)
-        leaning = F.interpolate(leaning, scale_factor=4.0, mode="bilinear", align_corners=False)
-        anchored, gate = out[:, 2:3] - leaning[:, :1], _GATE_GAIN * out[:, 3:4] + leaning[:, 1:]
+            return remembered, out[:, 7:], (memory4, exemplars4, guess4, read8)
+        # Where another frame's luminance fits worse than the previous one's, or the motion to it is in doubt, its
+        # colour is another thing's. Where none fits, or the previous frame was not sure, something new is to be seen.
+        chain, others, doubts, unsure = missed2[:, :1], missed2[:, 1:3], missed2[:, 3:5], missed2[:, 5:]
+        worse = self.trust * (others - chain) + self.caution * doubts
+        new = self.opening * missed2[:, :3].amin(1, keepdim=True) + self.recall * unsure
+        leaning = _double(F.avg_pool2d(torch.cat((worse, new), 1), 3, 1, 1))
+        farther, gate = out[:, 2:4] - leaning[:, :2], _GATE_GAIN * out[:, 4:5] + leaning[:, 2:]
         if not self.training:
-            anchored, gate = anchored - self.config.anchor_reluctance, gate - self.config.gate_reluctance
-        kept = carried[:, :2] + anchored.sigmoid() * (carried[:, 2:] - carried[:, :2])
+            reluctance = farther.new_tensor([self.config.anchor_reluctance, self.config.memorised_reluctance])
+            farther, gate = farther - reluctance[:, None, None], gate - self.config.gate_reluctance
+        kept = _mix(carried, torch.cat((torch.zeros_like(gate), farther), 1))
         chroma = kept + F.hardsigmoid(gate) * (remembered - kept)
-        return chroma, out[:, 5:], (memory4, guess4, read8)
+        return chroma, out[:, 7:], (memory4, exemplars4, guess4, read8)

@@ -27,7 +27,7 @@ def lite(prediction: Prediction, truth: Tensor) -> Tensor:
     squared = error.square().mean((1, 2, 3))
     loss = error.abs().mean() + _SQUARED * squared.mean() + _DECIBEL * (squared / _FLOOR).log1p().mean()
     truth4 = F.avg_pool2d(truth, 4)
-    for candidate, weight in ((prediction.memory, 1.0), (prediction.guess, 0.5)):
+    for candidate, weight in ((prediction.memory, 0.5), (prediction.exemplars, 0.5), (prediction.guess, 0.5)):
         if candidate is not None:
             loss = loss + weight * _CANDIDATE * (candidate.float() - truth4).abs().mean()
     if prediction.local is not None:

@@ -17,6 +17,7 @@ class Prediction(NamedTuple):
     chroma: Tensor  # (B, 2, H, W), before clamping where the network allows it
     certainty: Tensor | None  # logits (B, 1, H, W), lite only
     memory: Tensor | None  # (B, 2, H/4, W/4) chroma as the memory read gives it, lite only
+    exemplars: Tensor | None  # (B, 2, H/4, W/4) chroma as a read of the exemplars alone gives it, lite only
     guess: Tensor | None  # (B, 2, H/4, W/4), lite only
     local: Tensor | None  # (B, 8, H/8, W/8) chroma as local attention gives it, folded 2x2, lite only
 
@@ -123,16 +124,16 @@ class _Shot:
         """Predict frame ``t``, memorise it if it is due, and make it the reference."""
         network = self._network
         local = None if self._reference is None else network.read_locally(keys, luminance, self._reference)
-        readout = self._read(keys)
+        readout = self._read(keys, self._bank)
         memorise = (self._propagation != "mfp" or t % self._every == 0) and not last
         if isinstance(network, Lite):
-            planes, logits, (memory, guess, read) = network.compose(keys, luminance, readout, local)
-            prediction = Prediction(planes, logits, memory, guess, None if local is None else read)
+            planes, logits, (memory, exemplars, guess, read) = network.compose(keys, luminance, readout, local)
+            prediction = Prediction(planes, logits, memory, exemplars, guess, None if local is None else read)
             kept: tuple[Tensor, ...] | None = network.kept(logits.detach(), local)
         else:
             decoded = network.decode(keys, luminance, readout, local, self._hidden, update_hidden=not memorise)
             self._hidden = decoded.hidden
-            prediction = Prediction(decoded.chroma, None, None, None, None)
+            prediction = Prediction(decoded.chroma, None, None, None, None, None)
             kept = decoded.kept
         carried_on = prediction.chroma.detach().clamp(-1, 1).to(dtype)
         values = None
@@ -151,18 +152,20 @@ class _Shot:
         self._bank = [(_detached(keys), value.detach()) for keys, value in self._bank]
         self._hidden = None if self._hidden is None else self._hidden.detach()
 
-    def _read(self, keys: Keys) -> Readout:
+    def _read(self, keys: Keys, frames: list[tuple[Keys, Tensor]]) -> Readout:
         size = keys.key.shape[-2:]
         got = read(
             keys.key.flatten(2),
             keys.selection.flatten(2),
-            torch.cat([k.key.flatten(2) for k, _ in self._bank], 2),
-            torch.cat([k.shrinkage.flatten(2) for k, _ in self._bank], 2),
-            torch.cat([v.flatten(2) for _, v in self._bank], 2),
+            torch.cat([k.key.flatten(2) for k, _ in frames], 2),
+            torch.cat([k.shrinkage.flatten(2) for k, _ in frames], 2),
+            torch.cat([v.flatten(2) for _, v in frames], 2),
             top_k=self._top_k,
         )
         dtype, batch = keys.key.dtype, keys.key.shape[0]
-        return Readout(got.value.reshape(batch, -1, *size).to(dtype), got.similarity.reshape(batch, 1, *size).to(dtype))
+        own = self._read(keys, frames[:1]) if self._network.reads_exemplars and len(frames) > 1 else None
+        value, similarity = got.value.reshape(batch, -1, *size), got.similarity.reshape(batch, 1, *size)
+        return Readout(value.to(dtype), similarity.to(dtype), own)
 
 
 def _frame(keys: Keys, batch: int, count: int, t: int) -> Keys:
