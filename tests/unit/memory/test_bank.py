@@ -191,3 +191,19 @@ def test_the_tiers_always_add_up(working, kept, prototypes, exemplars):
         assert bank.long_term <= 20
         assert sum(not f.permanent for f in bank.frames) + 1 < max(working, 2)
         assert all(bool(t.isfinite().all()) for t in bank.tokens.tensors().values())
+
+
+def test_the_exemplars_answer_on_their_own_whatever_came_in_since():
+    bank, asked = filled(SMALL, 3), frame(7)
+    before = bank.tokens
+    answer = bank.read(asked, exemplars=True)
+    assert answer.exemplars is not None
+    assert torch.equal(answer.exemplars.value, torch.zeros_like(answer.exemplars.value))  # the exemplar's value is 0
+    assert float(answer.value.abs().amax()) > 0
+    assert float((bank.tokens.usage - before.usage).sum()) == pytest.approx(TOKENS)  # only the first reading counts
+
+
+def test_without_exemplars_there_is_no_answer_of_theirs():
+    bank = MemoryBank(SMALL)
+    bank.memorise(frame(1), value_of(1), permanent=False, evicting=True)
+    assert bank.read(frame(2), exemplars=True).exemplars is None

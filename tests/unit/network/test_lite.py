@@ -14,7 +14,7 @@ from colormnet.media.frames import open_source
 from colormnet.network import checkpoint
 from colormnet.network.folding import fold_norms
 from colormnet.network.lite import Lite, LiteConfig
-from colormnet.network.motion import backward_flow, warp
+from colormnet.network.motion import backward_flow, backward_flows, warp
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +58,33 @@ def test_the_fingerprint_is_that_of_the_weights_in_the_file(unsettled):
     assert shipped.fingerprint == colormnet.Model("lite", copy.deepcopy(unsettled)).fingerprint
 
 
-def test_the_motion_to_the_anchor_follows_the_chain(unsettled, planes):
-    """After each step the kept motion takes the anchor's luminance to the frame's better than no motion does."""
-    model = load_model("lite", device="cpu")
-    session = Colorizer(model, clip_length=len(planes))
+@pytest.mark.parametrize("kept, frame", [(6, 0), (9, 5)], ids=["anchor", "memorised"])
+def test_the_motion_to_a_farther_frame_follows_the_chain(planes, kept, frame):
+    """After each step the kept motion takes that frame's luminance to the newest's better than no motion does."""
+    session = Colorizer(load_model("lite", device="cpu"), clip_length=len(planes))
     chroma = np.zeros((2, 96, 160), np.float32)
     session.add_exemplar(planes[0][0, 0].numpy(), chroma, first_frame=True)
     for plane in planes[:-1]:
         session.step(plane[0, 0].numpy())
     last = planes[-2]
-    flow = session._reference[6]
-    still = (planes[0] - last).abs().mean()
-    moved = (warp(planes[0], flow) - last).abs().mean()
+    still = (planes[frame] - last).abs().mean()
+    moved = (warp(planes[frame], session._reference[kept]) - last).abs().mean()
     assert moved < 0.8 * still
+
+
+def test_several_searches_side_by_side_find_what_each_finds_alone(planes):
+    start = backward_flow(planes[4], planes[2])
+    together = backward_flows(planes[4], [(planes[0], start), (planes[3], None)])
+    assert torch.equal(together[0], backward_flow(planes[4], planes[0], start))
+    assert torch.equal(together[1], backward_flow(planes[4], planes[3]))
+
+
+def test_a_picture_is_padded_no_further_than_its_tokens_need(unsettled):
+    """The backbone's coarsest map halves the token grid; half a token more must change nothing that is kept."""
+    with torch.inference_mode():
+        keys = unsettled.encode_key(torch.rand(1, 1, 240, 416))
+    assert keys.key.shape[-2:] == (15, 26)
+    assert [plane.shape[-2:] for plane in keys.maps[:4]] == [(15, 26), (30, 52), (60, 104), (120, 208)]
 
 
 def test_a_start_is_taken_up_by_the_search(planes):
@@ -82,7 +96,7 @@ def test_a_start_is_taken_up_by_the_search(planes):
     assert float(start.sum()) == 3.0 * 96 * 160
 
 
-@pytest.mark.parametrize("size", [(32, 32), (32, 64), (64, 96)])
+@pytest.mark.parametrize("size", [(16, 16), (16, 64), (64, 96)])
 def test_small_pictures_have_motion_too(size):
     plane = torch.rand(1, 1, *size)
     flow = backward_flow(plane, plane)
