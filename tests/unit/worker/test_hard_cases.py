@@ -169,7 +169,7 @@ def test_asking_for_a_session_does_not_make_one(client, rig, shot, tmp_path):
         ({"type": "close_session", "session": "typo 6"}, None),
     ):
         channel.send({"id": 1, **header})
-        assert channel.receive(10.0)[0].get("code") == code
+        assert channel.receive(60.0)[0].get("code") == code
     channel.close()
     assert [session["name"] for session in client.sessions()] == ["sh010"]
 
@@ -182,7 +182,7 @@ def test_requests_that_follow_an_opening_at_once_mean_the_same_session(client, r
     define = {"type": "define", "session": "new", "settings": {"space": rig.SPACE}, "frames": [1]}
     channel.send({**define, "id": 1, "exemplars": [{"path": str(shot[1])}]})
     channel.send({**define, "id": 2, "frames": [1, 2]})  # keeps the exemplars
-    answers = [channel.receive(10.0)[0] for _ in range(2)]
+    answers = [channel.receive(60.0)[0] for _ in range(2)]
     assert [(answer["type"], answer["exemplars"]) for answer in answers] == [("result", 1)] * 2
     channel.close()
 
@@ -236,7 +236,7 @@ def test_the_cache_is_cleared_while_the_worker_runs(client, rig, shot, places, t
         session.colorize(frame, str(plates[frame]), str(out[frame]))
     assert rig.differing({frame: straight[frame] for frame in some}, out) == []
     alive = places / "cache" / "inbox" / "worker.alive.json"
-    assert rig.wait_until(alive.exists, 10)  # hosts without sockets find it again
+    assert rig.wait_until(alive.exists)  # hosts without sockets find it again
     client.free_gpu()
     shutil.rmtree(places / "cache")
     other = opened(client, rig, shot, name="resumed")
@@ -282,26 +282,21 @@ def test_closing_and_forgetting_while_a_frame_is_in_hand(client, rig, shot, tmp_
         assert rig.picture(tmp_path / "more.exr") == rig.picture(straight[1003])
 
 
-def test_cancelled_in_the_middle_of_a_step(client, rig, shot, tmp_path):
-    """Large frames, given up as soon as the network is at work: nothing is written and the session goes on."""
-    plates, exemplar, _ = shot
-    big = tmp_path / "big.exr"
-    rig.write_exr(big, np.full((700, 700, 3), 0.2, np.float32), np.zeros((700, 700), np.float32), 1)
-    settings = SessionSettings(space=rig.SPACE, working_size=700)
-    session = client.open_session("big", settings, [1, 2], [Exemplar(str(exemplar))])
-    session.supply(1, str(big))
-    ticket = session.submit(1, str(big), str(tmp_path / "no.exr"))
-    assert rig.wait_until(lambda: client.status().state == "colouring", 30)
-    asked = time.monotonic()
+def test_cancelled_in_the_middle_of_a_step(client, launcher, rig, shot, tmp_path):
+    """The answer comes while the network is still at work; nothing is written and the session goes on."""
+    plates, _, straight = shot
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 1)
+    session = opened(client, rig, shot)
+    ticket = session.submit(1001, str(plates[1001]), str(tmp_path / "no.exr"))
+    launcher.hold.wait(1)
+    assert client.status().state == "colouring"
     ticket.cancel()
     with pytest.raises(WorkerError, match="cancelled"):
         ticket.result()
-    assert time.monotonic() - asked < 2.0
+    launcher.hold.go(1)
+    session.colorize(1001, str(plates[1001]), str(tmp_path / "yes.exr"))
+    assert rig.picture(tmp_path / "yes.exr") == rig.picture(straight[1001])
     assert not (tmp_path / "no.exr").exists()
-    small = opened(client, rig, shot)
-    small.colorize(1001, str(plates[1001]), str(tmp_path / "yes.exr"))
-    assert rig.picture(tmp_path / "yes.exr") == rig.picture(shot[2][1001])
-    assert session.colorize(1, str(big), str(tmp_path / "big out.exr")).frame == 1
 
 
 @pytest.mark.parametrize(
@@ -334,11 +329,11 @@ def test_a_pipe_or_device_in_place_of_a_picture_holds_nobody_up(client, rig, sho
     session = opened(client, rig, shot)
     for path in (str(pipe), "/dev/zero", str(tmp_path)):
         with pytest.raises(WorkerError, match="not a file") as caught:
-            session.colorize(1001, path, str(tmp_path / "x.exr"), timeout=20)
+            session.colorize(1001, path, str(tmp_path / "x.exr"), timeout=120)
         assert caught.value.code == "input"
         with pytest.raises(WorkerError, match="no picture file"):
             client.open_session("x", session.settings, [1], [Exemplar(path)])
-    session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"), timeout=20)
+    session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"), timeout=120)
 
 
 def test_outputs_that_cannot_be_are_answered_with_a_sentence(client, rig, shot, tmp_path):
@@ -430,13 +425,13 @@ def test_a_client_that_takes_no_answers_is_not_answered_without_end(client, laun
     for number in range(120):
         channel.send({"type": "echo", "id": number, "plate": plate, "output": {"inline": True}}, bytes(pixels.nbytes))
     grown = client.status().memory_bytes - before
-    answers = [channel.receive(10.0)[0] for _ in range(120)]
+    answers = [channel.receive(60.0)[0] for _ in range(120)]
     refused = [answer for answer in answers if answer["type"] == "error"]
     assert {answer["code"] for answer in refused} == {"busy"}
     assert 32 <= len(answers) - len(refused) <= 60
     assert grown < 250 << 20
     channel.send({"type": "ping", "id": 500})
-    assert channel.receive(10.0)[0]["type"] == "result"
+    assert channel.receive(60.0)[0]["type"] == "result"
     channel.close()
 
 
@@ -459,7 +454,7 @@ def test_loopback_and_named_files_as_where_there_is_nothing_better(rig, fork_ser
         channel = protocol.Channel(endpoint.dial(found))
         protocol.greet(channel, found.token, "never maps it")
         channel.send({"type": "buffer", "id": 1, "bytes": 1 << 16})
-        path = channel.receive(10.0)[0]["path"]
+        path = channel.receive(60.0)[0]["path"]
         assert os.stat(path).st_mode & 0o777 == 0o600
         os.kill(found.pid, signal.SIGKILL)
         session.colorize(1002, str(shot[0][1002]), str(tmp_path / "two.exr"))
@@ -506,9 +501,9 @@ def test_a_watched_folder_keeps_what_is_not_the_workers(client, rig, places, tmp
     client.stop()
     client.connect()
     client.watch(str(folder))
-    assert rig.wait_until(lambda: (folder / "pipe.answer.json").exists(), 20)
-    assert rig.wait_until(lambda: not (folder / "old.answer.json").exists(), 20)
-    assert rig.wait_until(lambda: not (inbox / "half.part").exists(), 20)
+    assert rig.wait_until(lambda: (folder / "pipe.answer.json").exists())
+    assert rig.wait_until(lambda: not (folder / "old.answer.json").exists())
+    assert rig.wait_until(lambda: not (inbox / "half.part").exists())
     assert theirs.exists()
 
 
@@ -560,7 +555,7 @@ def test_an_answer_that_cannot_be_sent_becomes_an_error(tmp_path):
     connection._outgoing.put(None)
     connection._write()
     client = protocol.Channel(other)
-    answers = [client.receive(5.0)[0] for _ in range(3)]
+    answers = [client.receive(60.0)[0] for _ in range(3)]
     assert [(answer["id"], answer.get("code")) for answer in answers] == [(7, "internal"), (8, "internal"), (9, None)]
     assert connection._unsent == 0
     connection.close()
