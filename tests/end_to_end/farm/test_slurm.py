@@ -130,7 +130,9 @@ def test_a_chain_of_segments_keeps_order_and_pixels(submit_words, slurm, tmp_pat
     assert "10 of 10" in second, "the second goes on from the first one's state"
 
 
-def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(submit_words, slurm, held_environment, hold, tmp_path):
+def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(
+    submit_words, slurm, held_environment, hold, tmp_path
+):
     command = tmp_path / "colormnet"
     command.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, HELD])} "$@"\n')
     command.chmod(0o755)
