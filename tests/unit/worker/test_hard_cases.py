@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import threading
-import time
 import weakref
 from dataclasses import asdict
 from types import SimpleNamespace
