@@ -11,6 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no limits on time: a slow machine is no failure, and none comes by chance.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # PyTorch rounds sums otherwise with another number of threads. Tests compare pictures of this process with those of
 # others bit for bit, and several of them run at once: one thread each, here and in every process started from here.

@@ -38,7 +38,7 @@ def measured(method, clip, **options):
     return evaluate_clip(method, clip, perceptual=NONE, **options).scores
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.uint8, (16, 16, 3)))
 def test_true_luminance_and_true_chroma_give_back_the_truth(picture):
     assert np.array_equal(compose(*split(picture)), picture)

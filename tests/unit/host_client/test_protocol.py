@@ -25,7 +25,7 @@ def pair():
         channel.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(TEXT, JSON, max_size=3), st.binary(max_size=200))
 def test_what_is_sent_arrives(header, payload):
     one, other = socket.socketpair()
