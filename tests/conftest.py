@@ -21,6 +21,20 @@ settings.load_profile("suite")
 # others bit for bit, and several of them run at once: one thread each, here and in every process started from here.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Folders whose files take long, in this order; with the short ones last all processes end at about the same time.
+LONG = ("end_to_end", "unit/worker", "unit/host_client")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, folder in enumerate(LONG) if item.path.is_relative_to(here / folder)), len(LONG))
+
+    items.sort(key=place)
+
+
 _counts: Counter[str] = Counter()  # of the fault suite, which may run in another process
 
 

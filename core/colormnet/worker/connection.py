@@ -113,8 +113,9 @@ class Connection:
         try:
             patience = self.service.limits.message_seconds / 2
             protocol.admit(self._channel, self._token, self._welcome(), patience, self._note)
-            self._writer = threading.Thread(target=self._write, name="colormnet-writer", daemon=True)
-            self._writer.start()
+            writer = threading.Thread(target=self._write, name="colormnet-writer", daemon=True)
+            writer.start()
+            self._writer = writer  # from here on `close`, which another thread may call at any moment, waits for it
             while not self._closed:
                 message = self._channel.receive(
                     give_up=lambda: self._closed, message_time=self.service.limits.message_seconds

@@ -1,7 +1,8 @@
 """Workers without the seconds that importing torch takes: a process that has imported all, and forks one for each line.
 
 A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
-else. The parent runs no threads and keeps nothing, so the child starts as a fresh interpreter would after its imports.
+else. Only the shipped weights, as usual on the CPU, are not read from the file again by each of them. The parent runs
+no threads and keeps nothing else, so the child starts as a fresh interpreter would after its imports.
 
 A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "lean", "plain", "codes", "die"}; a line of
 output: the pid. "plain": loopback and named files, as where there are no Unix sockets. A process that ends by itself
@@ -146,9 +147,22 @@ def serve(asked: dict) -> int:
         return process.AlreadyRunning.exit_code
 
 
+def load_once() -> None:
+    """Load the shipped model here, for all workers."""
+    read = colormnet.session.load_model
+    shipped = read("lite", device="cpu")
+
+    def load_model(name="lite", weights=None, device="auto", precision="auto"):
+        if (name, weights, device, precision) == ("lite", None, "cpu", "auto"):
+            return shipped
+        return read(name, weights, device=device, precision=precision)
+
+    colormnet.session.load_model = load_model
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    colormnet.session.load_model("lite", device="cpu")  # imports what the network needs; each worker loads its own
+    load_once()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
     print("ready", flush=True)
     for line in sys.stdin:

@@ -32,9 +32,10 @@ def opened(client, rig, shot, name="buffers", frames=range(1, 13), **more):
     return client.open_session(name, settings, list(frames), [Exemplar(str(shot[1]))], **more)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "word"),
-    [
+def test_pictures_that_are_not_what_they_say_are_refused_and_touch_no_other(client, rig, shot):
+    session = opened(client, rig, shot)
+    first = bytes(session.colorize(1, grey(1)).image.data)
+    for wrong, word in (
         (Image(b"", PIXELS), "and 0 were given"),
         (Image(bytes(PIXELS.nbytes - 2), PIXELS), "36862 were given"),
         (Image(bytes(PIXELS.nbytes + 2), PIXELS), "36866 were given"),
@@ -42,21 +43,18 @@ def opened(client, rig, shot, name="buffers", frames=range(1, 13), **more):
         (Image(bytes(PIXELS.nbytes), PIXELS._replace(channels=5)), "channels"),
         (Image(bytes(PIXELS.nbytes), PIXELS._replace(dtype="double")), "dtype"),
         (Image(np.zeros((64, 96, 6), np.float16)[..., ::2], PIXELS), "one piece"),
-    ],
-)
-def test_pictures_that_are_not_what_they_say_are_refused_and_touch_no_other(client, rig, shot, wrong, word):
-    session = opened(client, rig, shot)
-    right = session.submit(1, grey(1))
-    with pytest.raises(WorkerError, match=word) as caught:
-        session.submit(2, wrong)
-    assert caught.value.code == "input"
-    with pytest.raises(WorkerError, match=word):
-        session.supply(2, wrong)
-    with pytest.raises(WorkerError, match=word):
-        session.set_exemplars([Exemplar(image=wrong)])
-    first = bytes(right.result().image.data)
-    session.set_exemplars([Exemplar(str(shot[1]))])
-    assert bytes(session.colorize(1, grey(1)).image.data) == first
+    ):
+        right = session.submit(1, grey(1))
+        with pytest.raises(WorkerError, match=word) as caught:
+            session.submit(2, wrong)
+        assert caught.value.code == "input"
+        with pytest.raises(WorkerError, match=word):
+            session.supply(2, wrong)
+        with pytest.raises(WorkerError, match=word):
+            session.set_exemplars([Exemplar(image=wrong)])
+        assert bytes(right.result().image.data) == first, word
+        session.set_exemplars([Exemplar(str(shot[1]))])
+        assert bytes(session.colorize(1, grey(1)).image.data) == first, word
     for frame in range(2, 8):  # no place in shared memory was lost
         session.submit(frame, grey(frame))
     assert [result.frame for result in session.results()] == list(range(2, 8))
@@ -162,6 +160,7 @@ def test_another_worker_that_was_started_meanwhile_is_found(rig, client, launche
     assert client.stop() is False
 
 
+@pytest.mark.parametrize("client", [True], indirect=True, ids=["shared memory"])
 def test_a_shot_of_a_hundred_thousand_frames(client, rig, shot):
     """Its list of frames, what a frame needs, and its status all fit into a message."""
     frames = [10**8 + index * index for index in range(30_000)]  # no runs
@@ -181,12 +180,12 @@ def test_a_shot_of_a_hundred_thousand_frames(client, rig, shot):
     assert client.status() is not None
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_settings_that_are_no_numbers_are_refused_with_a_sentence(client, rig, shot, number):
-    settings = SessionSettings(space=rig.SPACE, saturation=number)
-    with pytest.raises(WorkerError, match="cannot be sent") as caught:
-        client.open_session("nan", settings, [1], [Exemplar(str(shot[1]))])
-    assert caught.value.code == "input"
+def test_settings_that_are_no_numbers_are_refused_with_a_sentence(client, rig, shot):
+    for number in (float("nan"), float("inf"), -float("inf")):
+        settings = SessionSettings(space=rig.SPACE, saturation=number)
+        with pytest.raises(WorkerError, match="cannot be sent") as caught:
+            client.open_session("nan", settings, [1], [Exemplar(str(shot[1]))])
+        assert caught.value.code == "input"
     assert opened(client, rig, shot).colorize(1, grey(1)).frame == 1
 
 
