@@ -74,7 +74,9 @@ def slurm(environment):
         for words in (munge, ["slurmctld", "-D", "-f", str(conf)], ["slurmd", "-D", "-f", str(conf), "-N", host]):
             log = open(folder / f"{words[0]}.log", "wb")  # noqa: SIM115 - as long as the daemon
             daemons.append(subprocess.Popen(words, env=here, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-            time.sleep(1.0)
+            deadline = time.monotonic() + 60
+            while words is munge and not (folder / "munge.socket").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
         deadline = time.monotonic() + 60
         while "idle" not in ask(["sinfo", "-h", "-o", "%T"], here):
             if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in daemons):

@@ -219,28 +219,40 @@ def test_other_weights_under_the_same_name_are_other_results(client, rig, shot, 
 
 
 def test_the_cache_is_cleared_while_the_worker_runs(client, rig, shot, places, tmp_path):
+    """The worker may put a file there while it is being cleared."""
     plates, _, straight = shot
+
+    def cleared():
+        try:
+            shutil.rmtree(places / "cache")
+        except OSError:
+            return not (places / "cache").exists()
+        return True
+
+    def clear():
+        assert rig.wait_until(cleared)
+
     session = opened(client, rig, shot)
     out = {frame: tmp_path / f"{frame}.exr" for frame in sorted(plates)[:8]}
     some = list(out)
     for frame in some[:4]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
-    shutil.rmtree(places / "cache")
+    clear()
     for frame in some[4:6]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
     client.free_gpu()  # the exemplar is read again, and is gone: the client gives it again
     session.plates = lambda frame: str(plates[frame])
-    shutil.rmtree(places / "cache")
+    clear()
     for frame in some[6:]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
     assert rig.differing({frame: straight[frame] for frame in some}, out) == []
     alive = places / "cache" / "inbox" / "worker.alive.json"
     assert rig.wait_until(alive.exists)  # hosts without sockets find it again
     client.free_gpu()
-    shutil.rmtree(places / "cache")
+    clear()
     other = opened(client, rig, shot, name="resumed")
     assert other.status().done == ()
-    shutil.rmtree(places / "cache")
+    clear()
     with pytest.raises(WorkerError, match="give them again"):
         opened(client, rig, shot, name="resumed", exemplars=False)
     assert client.restarts == 0
