@@ -565,6 +565,35 @@ def test_a_client_that_gets_no_thread_is_let_go_and_the_next_is_served(tmp_path,
     server.stop()
 
 
+def test_a_worker_may_stop_at_the_moment_a_client_is_let_in(rig, tmp_path, monkeypatch):
+    from colormnet.worker import server as serving
+
+    endpoint.make_private(str(tmp_path / "run"))
+    service = SimpleNamespace(limits=WorkerLimits(), device_name="cpu", device_note="")
+    server = serving.Server(service, tmp_path / "run")
+    server.start()
+    start, stopped = threading.Thread.start, []
+
+    def stopping(thread):
+        if thread.name == "colormnet-writer":
+            try:
+                server.stop()
+                stopped.append("all clients were let go")
+            except RuntimeError as error:
+                stopped.append(error)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", stopping)
+    found = server.endpoint("cpu")
+    channel = protocol.Channel(endpoint.dial(found))
+    protocol.greet(channel, found.token, "client")
+    with pytest.raises(protocol.ConnectionLost):
+        channel.receive(60.0)
+    assert rig.wait_until(lambda: stopped)
+    assert stopped == ["all clients were let go"]
+    channel.close()
+
+
 def test_an_answer_that_cannot_be_sent_becomes_an_error(tmp_path):
     """A client that waits hears of it, whatever is wrong with the answer."""
     from colormnet.worker.connection import Connection, Request
