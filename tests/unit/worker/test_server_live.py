@@ -208,7 +208,7 @@ def test_a_worker_whose_socket_was_removed_makes_room_for_the_next(rig, client, 
     found = launcher.find()
     os.unlink(found.address)
     with Client(rig.ForkLauncher(fork_server, places)) as other:
-        other.connect(timeout=60)
+        other.connect(timeout=300)
         assert other.status().pid != found.pid
         assert rig.wait_until(lambda: fork_server.alive() == [other.status().pid])
 
