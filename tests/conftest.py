@@ -11,10 +11,29 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no limits on time: a slow machine is no failure, and none comes by chance.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # PyTorch rounds sums otherwise with another number of threads. Tests compare pictures of this process with those of
 # others bit for bit, and several of them run at once: one thread each, here and in every process started from here.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Folders whose files take long, in this order; with the short ones last all processes end at about the same time.
+LONG = ("end_to_end", "unit/worker", "unit/host_client")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, folder in enumerate(LONG) if item.path.is_relative_to(here / folder)), len(LONG))
+
+    items.sort(key=place)
+
 
 _counts: Counter[str] = Counter()  # of the fault suite, which may run in another process
 

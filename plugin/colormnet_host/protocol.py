@@ -308,8 +308,17 @@ def greet(channel: Channel, token: str, client: str, timeout: float = 10.0) -> H
     return _expect(channel.receive(timeout, max_header=HELLO_HEADER, max_payload=0), "welcome")
 
 
-def admit(channel: Channel, token: str, welcome: Header, timeout: float = 5.0) -> Header:
-    """The worker's side of the hello; gives the client's hello. Raises like :func:`greet`, after telling the peer."""
+def admit(
+    channel: Channel,
+    token: str,
+    welcome: Header,
+    timeout: float = 5.0,
+    admitted: Callable[[Header], None] = lambda hello: None,
+) -> Header:
+    """The worker's side of the hello; gives the client's hello. Raises like :func:`greet`, after telling the peer.
+
+    ``admitted`` is called with the hello before the welcome is sent: whoever has its welcome has been noted already.
+    """
     hello = _expect(channel.receive(timeout, message_time=timeout, max_header=HELLO_HEADER, max_payload=0), "hello")
     theirs = _nonce(hello)
     if _major(hello) != VERSION[0]:
@@ -327,5 +336,6 @@ def admit(channel: Channel, token: str, welcome: Header, timeout: float = 5.0) -
     if not hmac.compare_digest(str(answer.get("proof", "")).encode(), proof(token, "client", theirs, mine).encode()):
         channel.send({"type": "refused", "message": "wrong token"})
         raise Refused("a client showed a wrong token")
+    admitted(hello)
     channel.send(dict(welcome, type="welcome"))
     return hello

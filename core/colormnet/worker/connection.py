@@ -111,11 +111,11 @@ class Connection:
     def serve(self) -> None:
         """Speak with the client until it leaves or breaks the rules; for a thread of its own."""
         try:
-            hello = protocol.admit(self._channel, self._token, self._welcome(), self.service.limits.message_seconds / 2)
-            self.name = "".join(letter for letter in str(hello.get("client", ""))[:60] if letter.isprintable())
-            self.admitted = True
-            self._writer = threading.Thread(target=self._write, name="colormnet-writer", daemon=True)
-            self._writer.start()
+            patience = self.service.limits.message_seconds / 2
+            protocol.admit(self._channel, self._token, self._welcome(), patience, self._note)
+            writer = threading.Thread(target=self._write, name="colormnet-writer", daemon=True)
+            writer.start()
+            self._writer = writer  # from here on `close`, which another thread may call at any moment, waits for it
             while not self._closed:
                 message = self._channel.receive(
                     give_up=lambda: self._closed, message_time=self.service.limits.message_seconds
@@ -131,6 +131,11 @@ class Connection:
             log.exception("the connection of client %s failed", self.name)
         finally:
             self.close()
+
+    def _note(self, hello: Header) -> None:
+        """Count the client, before it has its welcome and could ask, or bring others beyond the limit."""
+        self.name = "".join(letter for letter in str(hello.get("client", ""))[:60] if letter.isprintable())
+        self.admitted = True
 
     def _welcome(self) -> Header:
         from .. import __version__

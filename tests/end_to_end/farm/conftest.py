@@ -10,6 +10,7 @@ from colormnet.pipeline import run
 
 SIZE = 48
 BIG = 160  # a working size at which a frame takes long enough to be interrupted
+HELD = str(Path(__file__).parents[1] / "held_colormnet.py")
 COLORMNET = str(Path(sys.executable).with_name("colormnet"))
 
 
@@ -62,6 +63,20 @@ def environment() -> dict[str, str]:
     """Without a session's process of somebody else, and with as many threads in every process."""
     kept = {name: value for name, value in os.environ.items() if name != "COLORMNET_WORKER"}
     return {**kept, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def hold(tmp_path) -> Path:
+    """What HELD waits for: `(hold / "go").touch()` lets it go on."""
+    folder = tmp_path / "hold"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def held_environment(environment, hold) -> dict[str, str]:
+    """For HELD, which is `colormnet` with a halt before the sixth frame that it colours."""
+    return {**environment, "COLORMNET_TEST_HOLD": f"6:{hold}"}
 
 
 def enlarged(words: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The real bundle through the reference implementation: `openjd check` and `openjd run`."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -63,7 +64,10 @@ def test_segments_run_locally_are_what_colorize_writes(submit_words, environment
     answer = colormnet(words, environment)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert pictures(tmp_path / "out") == colorized
-    assert not [process for process in psutil.process_iter(["cmdline"]) if _is_ours(process, tmp_path)]
+    deadline = time.monotonic() + 60
+    while left := [process for process in psutil.process_iter(["cmdline"]) if _is_ours(process, tmp_path)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, tmp_path, clip_job):
@@ -80,10 +84,11 @@ def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, 
         assert running.poll() is None, running.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    tasks = [child for child in psutil.Process(running.pid).children(recursive=True) if "task" in child.cmdline()]
+    tasks = [child for child in psutil.Process(running.pid).children(recursive=True) if _is_task(child)]
     assert tasks
     for task in tasks:
-        task.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            task.kill()
     output, _ = running.communicate(timeout=300)
     assert running.returncode != 0
     assert "farm session stop" in output.replace("', '", " ").replace('", "', " ") or "stopped" in output
@@ -95,6 +100,13 @@ def test_a_task_killed_in_the_middle_and_tried_again(submit_words, environment, 
     straight = tmp_path / "straight"
     expected = colorize(replace(clip_job, working_size=BIG, output=str(straight / "shot.####.png")))
     assert pictures(tmp_path / "out") == expected
+
+
+def _is_task(process):
+    try:
+        return "task" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_ours(process, folder):

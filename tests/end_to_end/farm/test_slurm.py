@@ -1,16 +1,18 @@
 """The real scripts through Slurm on loopback: the test starts its own munged, slurmctld and slurmd, and stops them."""
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from .conftest import COLORMNET, enlarged, pictures
+from .conftest import COLORMNET, HELD, pictures
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 MISSING = [name for name in NEEDED if shutil.which(name) is None]
@@ -72,7 +74,9 @@ def slurm(environment):
         for words in (munge, ["slurmctld", "-D", "-f", str(conf)], ["slurmd", "-D", "-f", str(conf), "-N", host]):
             log = open(folder / f"{words[0]}.log", "wb")  # noqa: SIM115 - as long as the daemon
             daemons.append(subprocess.Popen(words, env=here, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-            time.sleep(1.0)
+            deadline = time.monotonic() + 60
+            while words is munge and not (folder / "munge.socket").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
         deadline = time.monotonic() + 60
         while "idle" not in ask(["sinfo", "-h", "-o", "%T"], here):
             if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in daemons):
@@ -128,9 +132,14 @@ def test_a_chain_of_segments_keeps_order_and_pixels(submit_words, slurm, tmp_pat
     assert "10 of 10" in second, "the second goes on from the first one's state"
 
 
-def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(submit_words, slurm, tmp_path):
-    big = enlarged(submit_words)
-    folder, said = queue(big, slurm)
+def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(
+    submit_words, slurm, held_environment, hold, tmp_path
+):
+    command = tmp_path / "colormnet"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, HELD])} "$@"\n')
+    command.chmod(0o755)
+    words = [str(command) if word == COLORMNET else word for word in submit_words]
+    folder, said = queue(words, {**slurm, "COLORMNET_TEST_HOLD": held_environment["COLORMNET_TEST_HOLD"]})
     job = said.split()[-1]
     first = tmp_path / "out" / "shot.1002.png"
     deadline = time.monotonic() + 300
@@ -138,6 +147,11 @@ def test_a_task_told_to_stop_goes_back_into_the_queue_and_finishes(submit_words,
         assert time.monotonic() < deadline, logs(folder)
         time.sleep(0.01)
     subprocess.run(["scancel", "--signal=TERM", "--batch", f"{job}_0"], env=slurm, check=True)
+    deadline = time.monotonic() + 300
+    while "stopping" not in logs(folder):
+        assert time.monotonic() < deadline, logs(folder)
+        time.sleep(0.1)
+    (hold / "go").touch()
     wait_until_done(slurm, folder)
     said = logs(folder)
     assert "Stopped after frame" in said

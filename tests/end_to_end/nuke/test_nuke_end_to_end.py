@@ -203,7 +203,11 @@ def assert_same(found: dict[int, np.ndarray], expected: dict[int, np.ndarray]) -
 
 
 def test_gui_exemplar_change_cancel_resume_and_killed_worker(
-    start: Callable[..., Any], shot: Shot, tmp_path: Path, worker_home: dict[str, str]
+    start: Callable[..., Any],
+    shot: Shot,
+    tmp_path: Path,
+    worker_home: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     host = start(gui=True)
     script = tmp_path / "shot.nk"
@@ -213,26 +217,22 @@ def test_gui_exemplar_change_cancel_resume_and_killed_worker(
     import colormnet_nuke.job as job
 
     # Cancelled on the way, then resumed; the worker is killed in the middle of the second part.
-    def watch(task: Any) -> None:
-        done = sum(len(view.computed) for view in job.running(node).views) if job.running(node) else 0
-        host.cancel_tasks = host.cancel_tasks or (not killed and done >= 7)
+    def cancel(work: Any) -> None:
+        host.cancel_tasks = True
+        assert work.cancel.wait(200)
 
-    killed: list[int] = []
-    host.on_progress = watch
-    node["colorize"].execute()
-    deadline = time.monotonic() + 200
-    while (work := job.running(node)) is not None:
-        assert time.monotonic() < deadline
-        if sum(len(view.computed) for view in work.views) >= 7:
-            host.cancel_tasks = True
-        host.process_events(timeout=0.02)
+    when_done(7, cancel, monkeypatch)
+    press_and_wait(host, node)
     assert node["summary"].value() == "cancelled", node["status"].value()
     first_part = sorted(job.results.attached(node).frames("main"))
     assert first_part == FRAMES[: len(first_part)]
     assert 7 <= len(first_part) < 24
 
     host.cancel_tasks = False
-    killed.append(_kill_worker_after(node, 4))
+    killed: list[int] = []
+    when_done(4, lambda work: killed.append(kill_worker()), monkeypatch)
+    press_and_wait(host, node)
+    assert killed
     assert node["status"].value() == f"24 frames colorized, {len(first_part)} of them were there already"
     assert host.messages == []
     expected = shot.reference("ref_one", [f"{shot.folder}/paint.1001.exr@1001"])
@@ -266,27 +266,30 @@ def _keys_reused(node: Any) -> int:
         return client.open_session(name, chosen.session, chosen.frames).status().keys_reused
 
 
-def _kill_worker_after(node: Any, frames: int) -> int:
-    """Press Colorize and kill the worker once so many frames are done; wait for the end."""
-    from nuke_standin.state import host
-
+def when_done(frames: int, act: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call ``act`` with the next job, once, when so many of its frames are done; it takes no further ones meanwhile."""
     import colormnet_nuke.job as job
+
+    coloured, called = job.Job._coloured, []
+
+    def then(work: Any, view: Any, result: Any) -> None:
+        coloured(work, view, result)
+        if not called and sum(len(each.computed) for each in work.views) >= frames:
+            called.append(True)
+            act(work)
+
+    monkeypatch.setattr(job.Job, "_coloured", then)
+
+
+def kill_worker() -> int:
     from colormnet_host.client import Client
     from colormnet_host.launcher import Launcher
 
-    node["colorize"].execute()
-    pid, deadline = 0, time.monotonic() + 300
-    while (work := job.running(node)) is not None:
-        assert time.monotonic() < deadline
-        if not pid and sum(len(view.computed) for view in work.views) >= frames:
-            with Client(Launcher(device="cpu")) as client:
-                status = client.status()
-            assert status is not None
-            pid = status.pid
-            os.kill(pid, signal.SIGKILL)
-        host().process_events(timeout=0.02)
-    assert pid
-    return pid
+    with Client(Launcher(device="cpu")) as client:
+        status = client.status()
+    assert status is not None
+    os.kill(status.pid, signal.SIGKILL)
+    return int(status.pid)
 
 
 def nuke(worker_home: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

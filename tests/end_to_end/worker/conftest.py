@@ -1,7 +1,6 @@
 """Workers and plates for the tests below; the same file serves tests/unit/worker and tests/unit/host_client."""
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -41,8 +40,7 @@ def launcher(rig, fork_server, places):
     """Starts workers quickly; none is left when the test ends."""
     found = rig.ForkLauncher(fork_server, places)
     yield found
-    for pid in fork_server.alive():
-        os.kill(pid, 9)
+    fork_server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """Workers without the seconds that importing torch takes: a process that has imported all, and forks one for each line.
 
 A forked worker is the real one (`colormnet.worker.process.run`) in a process of its own: killing it kills nothing
-else. The parent runs no threads and keeps nothing, so the child starts as a fresh interpreter would after its imports.
+else. Only the shipped weights, as usual on the CPU, are not read from the file again by each of them. The parent runs
+no threads and keeps nothing else, so the child starts as a fresh interpreter would after its imports.
 
 A line of input: {"runtime", "cache", "device", "limits", "file_bytes", "lean", "plain", "codes", "die"}; a line of
 output: the pid. "plain": loopback and named files, as where there are no Unix sockets. A process that ends by itself
 leaves its exit code in the file codes/pid.
 {"job": fields of a ColorizeJob} instead runs `colormnet colorize` in such a process: the straight run.
 "die": {"stage": name, "count": n, "delay": seconds} makes the worker kill itself (SIGKILL) the n-th time it is there.
+"hold": {"stage": name, "counts": [n, ...], "folder": path} makes it stop there: it makes the file folder/held-n and
+goes on once there is folder/go-n.
 """
 
 import ctypes
@@ -17,6 +20,8 @@ import resource
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2  # noqa: F401
@@ -30,24 +35,22 @@ from colormnet.worker import buffers, chain, connection, pictures, process, serv
 from colormnet.worker.limits import WorkerLimits, WorkerPlaces
 
 
-class Dying:
-    """Kills this process at its appointed place."""
+class Moment:
+    """Calls ``act`` with the count whenever this process comes to its appointed place one of the ``counts``."""
 
-    def __init__(self, stage: str, count: int, delay: float) -> None:
-        self.stage, self.count, self.delay = stage, count, delay
+    def __init__(self, stage: str, counts: list[int], act: Callable[[int], None]) -> None:
+        self.stage, self.counts, self.act = stage, counts, act
+        self._came = 0
         self._lock = threading.Lock()
 
     def at(self, stage: str) -> None:
         if stage != self.stage:
             return
         with self._lock:
-            self.count -= 1
-            if self.count != 0:
-                return
-        if self.delay:
-            threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        else:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._came += 1
+            came = self._came
+        if came in self.counts:
+            self.act(came)
 
     def around(self, owner: object, name: str, stage: str) -> None:
         """Be at ``<stage>`` before and ``<stage> done`` after each call of ``owner.name``."""
@@ -62,22 +65,40 @@ class Dying:
         setattr(owner, name, outer)
 
 
-def arm(plan: dict) -> None:
-    dying = Dying(plan["stage"], plan["count"], plan.get("delay", 0.0))
-    dying.around(connection.protocol, "admit", "hello")
-    dying.around(sessions.Session, "define", "define")
-    dying.around(pictures, "read_picture", "decode")
+def dying(plan: dict) -> Moment:
+    def die(_: int) -> None:
+        if plan.get("delay"):
+            threading.Timer(plan["delay"], os.kill, (os.getpid(), signal.SIGKILL)).start()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Moment(plan["stage"], [plan["count"]], die)
+
+
+def holding(plan: dict) -> Moment:
+    def hold(count: int) -> None:
+        Path(plan["folder"], f"held-{count}").touch()
+        while not Path(plan["folder"], f"go-{count}").exists():
+            time.sleep(0.01)
+
+    return Moment(plan["stage"], plan["counts"], hold)
+
+
+def arm(moment: Moment) -> None:
+    moment.around(connection.protocol, "admit", "hello")
+    moment.around(sessions.Session, "define", "define")
+    moment.around(pictures, "read_picture", "decode")
     tasks.read_picture = pictures.read_picture
-    dying.around(sessions.Plates, "put", "keep plate")
-    dying.around(colormnet.session, "load_model", "load weights")
-    dying.around(chain.Engine, "_frame_keys", "encode")
-    dying.around(chain, "step_session", "step")
-    dying.around(chain.Engine, "_keep_result", "keep result")
-    dying.around(chain.Engine, "_save", "snapshot")
-    dying.around(store, "_digest", "before rename")
-    dying.around(store.os, "replace", "rename")
-    dying.around(tasks, "write_picture", "write picture")
-    dying.around(connection.Connection, "answer", "answer")
+    moment.around(sessions.Plates, "put", "keep plate")
+    moment.around(colormnet.session, "load_model", "load weights")
+    moment.around(chain.Engine, "_frame_keys", "encode")
+    moment.around(chain, "step_session", "step")
+    moment.around(chain.Engine, "_keep_result", "keep result")
+    moment.around(chain.Engine, "_save", "snapshot")
+    moment.around(store, "_digest", "before rename")
+    moment.around(store.os, "replace", "rename")
+    moment.around(tasks, "write_picture", "write picture")
+    moment.around(connection.Connection, "answer", "answer")
 
 
 def detach(errors: str) -> None:
@@ -110,7 +131,9 @@ def serve(asked: dict) -> int:
     if asked.get("plain"):
         server.unix_sockets = buffers.anonymous_memory = lambda: False
     if asked.get("die"):
-        arm(asked["die"])
+        arm(dying(asked["die"]))
+    if asked.get("hold"):
+        arm(holding(asked["hold"]))
     runtime, cache = Path(asked["runtime"]), Path(asked["cache"])
     job = process.WorkerJob(
         asked["device"],
@@ -124,9 +147,22 @@ def serve(asked: dict) -> int:
         return process.AlreadyRunning.exit_code
 
 
+def load_once() -> None:
+    """Load the shipped model here, for all workers."""
+    read = colormnet.session.load_model
+    shipped = read("lite", device="cpu")
+
+    def load_model(name="lite", weights=None, device="auto", precision="auto"):
+        if (name, weights, device, precision) == ("lite", None, "cpu", "auto"):
+            return shipped
+        return read(name, weights, device=device, precision=precision)
+
+    colormnet.session.load_model = load_model
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    colormnet.session.load_model("lite", device="cpu")  # imports what the network needs; each worker loads its own
+    load_once()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
     print("ready", flush=True)
     for line in sys.stdin:

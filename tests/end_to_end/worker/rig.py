@@ -164,21 +164,35 @@ class ForkServer:
         """Run a `ColorizeJob` in a forked process and wait for its end."""
         errors.touch()
         process = self._start(job=job, errors=str(errors))
-        assert wait_until(lambda: process.poll() is not None, 300)
+        assert wait_until(lambda: process.poll() is not None, 400)
         assert process.poll() == 0, errors.read_text()
         assert not errors.read_text(), errors.read_text()
 
     def alive(self) -> list[int]:
         return [worker.pid for worker in self.workers if worker.poll() is None]
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """Kill the workers that are left, and wait until they have gone."""
         for pid in self.alive():
-            os.kill(pid, signal.SIGKILL)
+            shoot(pid)
+        assert wait_until(lambda: not self.alive())
+
+    def close(self) -> None:
+        self.kill()
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
         shutil.rmtree(self._codes)
+
+
+def shoot(pid: int) -> bool:
+    """Kill a process; False where it had ended by itself just now."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @functools.cache
@@ -197,6 +211,23 @@ def twelve_frames(folder: Path) -> tuple[dict[int, Path], Path, dict[int, Path]]
     return plates, exemplar, straight_run(fork_server(), plates, specs, folder / "straight")
 
 
+class Hold:
+    """Stops a worker when it comes to a stage the n-th time, for every n of ``counts``, until it is told to go on."""
+
+    def __init__(self, folder: Path, stage: str, *counts: int) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.plan = {"stage": stage, "counts": counts, "folder": str(folder)}
+
+    def wait(self, count: int) -> None:
+        """Until the worker stands there."""
+        assert wait_until((self.folder / f"held-{count}").exists), f"the worker did not come to {self.plan}"
+
+    def go(self, count: int) -> None:
+        """Let it go on, or by when it comes there."""
+        (self.folder / f"go-{count}").touch()
+
+
 class ForkLauncher(Launcher):
     """Starts workers by the fork server; finding and greeting them is the launcher's own."""
 
@@ -207,11 +238,14 @@ class ForkLauncher(Launcher):
         self.runtime, self.cache = places / "run", places / "cache"
         endpoint.make_private(str(self.runtime))
         self.plans: list[dict] = []  # deaths of the workers to come
+        self.hold: Hold | None = None  # of all workers to come
 
     def start(self) -> None:
         asked = dict(self.asked)
         if self.plans:
             asked["die"] = self.plans.pop(0)
+        if self.hold is not None:
+            asked["hold"] = self.hold.plan
         self.process = self.server.fork(
             runtime=str(self.runtime),
             cache=str(self.cache),
@@ -235,7 +269,7 @@ def leftovers(*folders: Path) -> list[str]:
     return found
 
 
-def wait_until(true, seconds: float = 60.0) -> bool:
+def wait_until(true, seconds: float = 120.0) -> bool:
     """Whether ``true()`` became so in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

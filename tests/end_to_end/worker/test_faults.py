@@ -42,8 +42,7 @@ def no_worker_left(fork_server, record_property):
     """A test that fails does not drag down the next; what was done goes into the line with the counts at the end."""
     before = COUNTS.copy()
     yield
-    for pid in fork_server.alive():
-        os.kill(pid, signal.SIGKILL)
+    fork_server.kill()
     record_property("fault suite", dict(COUNTS - before))
 
 
@@ -68,7 +67,7 @@ def stop_and_look(rig, client, fork_server, places, *folders):
     """Stop the worker; then nothing is left: no process, no socket, no file that is not wanted."""
     assert client.stop()
     client.close()
-    assert rig.wait_until(lambda: not fork_server.alive(), 30)
+    assert rig.wait_until(lambda: not fork_server.alive())
     assert rig.leftovers(places, *folders) == []
     COUNTS["leak checks"] += 1
 
@@ -100,8 +99,7 @@ def test_killed_at_every_stage_and_at_random_moments(rig, fork_server, places, l
             while worker in fork_server.alive() and len(results) < seen + due and not done.is_set():
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.2))
-            if worker in fork_server.alive() and not done.is_set():
-                os.kill(worker, signal.SIGKILL)
+            if worker in fork_server.alive() and not done.is_set() and rig.shoot(worker):
                 random_kills.append(worker)
 
     shooter = threading.Thread(target=kill_now_and_then)
@@ -260,9 +258,7 @@ def test_the_snapshot_directory_is_full(rig, fork_server, places, long_shot, tmp
             stop_and_look(rig, client, fork_server, places, tmp_path / "out")
     finally:
         if mounted is not None:
-            for pid in fork_server.alive():
-                os.kill(pid, signal.SIGKILL)
-            rig.wait_until(lambda: not fork_server.alive(), 10)
+            fork_server.kill()
             subprocess.run(["umount", "-l", str(mounted)], check=True)
 
 

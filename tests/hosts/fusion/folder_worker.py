@@ -36,11 +36,15 @@ class FolderWorker:
         return self
 
     def __exit__(self, *_details: object) -> None:
-        self._end.set()
-        self._thread.join(timeout=5)
+        self.end()
 
-    def alive(self, age: float = 0.0) -> None:
-        """Give a sign of life."""
+    def end(self) -> None:
+        """Watch no more; from here on nothing in the folder changes by itself."""
+        self._end.set()
+        self._thread.join()
+
+    def alive(self, age: float = -60.0) -> None:
+        """Give a sign of life; it holds for a while, so that a held-up test is not taken for a dead worker."""
         text = {"pid": os.getpid(), "time": time.time() - age, "protocol": 1, "device": "cpu", "state": "idle"}
         self._write(self.folder / "worker.alive.json", text)
 

@@ -56,7 +56,7 @@ class FusionHost:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=120)
         self._process.stdout.close()
 
     def _send(self, *parts: object) -> None:

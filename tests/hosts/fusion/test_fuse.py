@@ -38,7 +38,7 @@ def host(tmp_path: Path, exemplar: Path) -> Iterator[FusionHost]:
     raw = tmp_path / "raw"
     raw.mkdir()
     with FusionHost(raw, plate, {"COLORMNET_CACHE": str(tmp_path / "engine")}) as host:
-        host.set(Folder=tmp_path / "cache", Exemplars=f"{exemplar}@3\n", Timeout=20, Shot="sh010")
+        host.set(Folder=tmp_path / "cache", Exemplars=f"{exemplar}@3\n", Timeout=300, Shot="sh010")
         yield host
 
 
@@ -127,6 +127,7 @@ def test_live_out_of_order_supplies_what_the_worker_needs(
     }
     assert opened["exemplars"] == [{"path": str(tmp_path / "ref one.png"), "space": "", "frame": 3}]
     assert {asked["generation"] for asked in worker.requests[1:]} == {"g1"}
+    worker.end()  # its own files come and go
     assert litter(tmp_path) == []
 
 
@@ -189,6 +190,7 @@ def test_exrio_failing_to_write_falls_back_to_putframe(
     assert "cannot be written" in failed.message
     assert "bake the shot" in failed.message
     assert [asked["frame"] for asked in worker.requests if asked["request"] == "colour"] == [0]
+    worker.end()  # its own files come and go
     assert litter(tmp_path) == []
 
 
@@ -206,8 +208,7 @@ def test_a_worker_that_died_while_asked(host: FusionHost, worker: FolderWorker) 
     worker.mute = True
 
     def die() -> None:
-        worker._end.set()
-        worker._thread.join()
+        worker.end()
         worker.alive(age=60)
 
     host.on_wait = die
@@ -307,11 +308,12 @@ def test_several_frames_at_once(tmp_path: Path, exemplar: Path, worker: FolderWo
         raw = tmp_path / f"raw{seed}"
         raw.mkdir()
         with FusionHost(raw, plate, {"COLORMNET_CACHE": str(tmp_path / "engine")}) as host:
-            host.set(Folder=tmp_path / "cache", Exemplars=exemplar, Timeout=60, Live=1)
+            host.set(Folder=tmp_path / "cache", Exemplars=exemplar, Timeout=300, Live=1)
             for number in np.random.default_rng(seed).permutation(12):
                 np.testing.assert_array_equal(host.render(int(number)).pixels, expected(int(number)))
 
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(render, seed) for seed in range(3)]:
             done.result()
+    worker.end()  # its own files come and go
     assert litter(tmp_path) == []

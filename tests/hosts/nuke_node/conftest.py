@@ -1,7 +1,9 @@
 """A stand-in host with the plugin loaded as Nuke loads it, and a shot of rendered frames."""
 
 import importlib.util
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # without a display Qt would end the whole process
 
 
 def _load(name: str, folder: Path) -> ModuleType:
@@ -157,6 +160,19 @@ class Scene:
         write.setInput(0, node)
         nuke.scriptSaveAs(str(self.script), 1)
         return node
+
+    def serve_until(self, true: Callable[[], bool]) -> None:
+        """What the GUI's event loop does until something is so."""
+        deadline = time.monotonic() + 120
+        while not true():
+            assert time.monotonic() < deadline
+            self.host.process_events(timeout=0.05)
+
+    def wait(self, node: Any) -> None:
+        """The same until the node's job is over."""
+        import colormnet_nuke.job as job
+
+        self.serve_until(lambda: job.running(node) is None)
 
     def node(self) -> Any:
         """The ColorMNet node as the script has it now."""

@@ -19,16 +19,6 @@ def colorize(scene: Any, **how: Any) -> Any:
     return colormnet_nuke.colorize(scene.node(), **how)
 
 
-def wait_in_gui(scene: Any, node: Any) -> None:
-    import colormnet_nuke.job as job
-
-    for _ in range(400):
-        if job.running(node) is None:
-            return
-        scene.host.process_events(timeout=0.05)
-    raise AssertionError("the job does not end")
-
-
 def coloured(scene: Any, node: Any, frame: int) -> bool:
     rgb = scene.rgb(node, frame)
     return not np.array_equal(rgb[..., 0], rgb[..., 2])
@@ -60,12 +50,12 @@ def test_a_disk_that_fills_up_at_the_end_is_said(scene: Callable[..., Any], monk
 
     monkeypatch.setattr(cache, "write_json", full)
     node["colorize"].execute()
-    wait_in_gui(s, node)
+    s.wait(node)
     assert "No space left on device" in node["error_text"].value()
     assert len(s.host.messages) == 1
     monkeypatch.undo()
     node["colorize"].execute()
-    wait_in_gui(s, node)
+    s.wait(node)
     assert node["status"].value() == "6 frames colorized, 6 of them were there already"
     assert coloured(s, node, 1006)
 
@@ -119,13 +109,13 @@ def test_a_missing_plate_frame_keeps_what_is_done_and_goes_on_when_it_comes(scen
     content = gone.read_bytes()
     gone.unlink()
     node["colorize"].execute()
-    wait_in_gui(s, node)
+    s.wait(node)
     assert "plate.main.1004.exr" in node["error_text"].value()
     assert not coloured(s, node, 1005)
     gone.write_bytes(content)
     s.nuke.toNode("plate_read")["reload"].execute()
     node["colorize"].execute()
-    wait_in_gui(s, node)
+    s.wait(node)
     assert node["error_text"].value() == ""
     np.testing.assert_array_equal(s.rgb(node, 1006), s.expected(node, 1006).astype(np.float32))
     assert sorted(f for _, f in s.worker.submitted) == FRAMES

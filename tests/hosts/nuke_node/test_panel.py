@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 SCRIPT = """
 import json, os, sys

@@ -138,7 +138,7 @@ class Recorder(Reporter):
 
 def settings_for(footage: Footage, folder: Path, **changes: object) -> PassSettings:
     """Settings of a small pass with a file as exemplar."""
-    base = PassSettings(output=str(folder), exemplars=(str(footage.exemplars[0]),), handles=2, patience=0.5)
+    base = PassSettings(output=str(folder), exemplars=(str(footage.exemplars[0]),), handles=2, patience=60.0)
     return base._replace(**changes)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from colormnet.colour.lab import (
 colours = hnp.arrays(np.float32, (3, 4, 3), elements=st.floats(0, 1, width=32))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(colours)
 def test_agrees_with_scikit_image(rgb):
     from skimage.color import rgb2lab
@@ -26,7 +26,7 @@ def test_agrees_with_scikit_image(rgb):
     assert np.abs(display_luminance(rgb) - luminance).max() < 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(colours)
 def test_round_trip(rgb):
     assert np.abs(lab_to_display(*display_to_lab(rgb)) - rgb).max() < 1e-4
@@ -39,7 +39,7 @@ def test_grey_has_no_chroma_and_known_lightness():
     assert np.abs(ab).max() < 1e-4  # the white of the matrix and of the definition differ in the fifth place
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hnp.arrays(np.float32, 8, elements=st.floats(-100, 100, width=32)))
 def test_curve_is_invertible_beyond_its_range(light):
     back = srgb_decode(srgb_encode(light))

@@ -36,7 +36,7 @@ def assert_luminance_kept(space, before, after, unit=2.0**-11):
     assert (worst <= 0).all(), (before[worst > 0][0], after[worst > 0][0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hnp.arrays(np.float16, (3, 4), elements=hdr), chroma, st.sampled_from(LINEAR), st.floats(0, 3))
 def test_scene_linear_luminance_survives_half_floats(values, ab, name, saturation):
     space, plate = SPACES[name], grey(values)
@@ -47,7 +47,7 @@ def test_scene_linear_luminance_survives_half_floats(values, ab, name, saturatio
     assert_luminance_kept(space, plate, coloured, unit=4e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float32, (3, 4, 3), elements=st.floats(-4, 50, width=32)),
     chroma,
@@ -62,7 +62,7 @@ def test_luminance_of_a_plate_that_has_colour_survives(plate, ab, name, saturati
     assert np.all(np.abs(before - after) <= 1e-5 * np.abs(plate).max(axis=-1) + 1e-7)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)), chroma, st.sampled_from([*ENCODED, "ACEScct"])
 )

@@ -56,7 +56,7 @@ def test_ssim_of_flat_pictures_is_the_luminance_term():
     assert metrics.ssim(flat(100), flat(150)) == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.sampled_from([2.0, 20.0, 200.0]))
 def test_ssim_is_that_of_scikit_image(seed, noise):
     generator = np.random.default_rng(seed)

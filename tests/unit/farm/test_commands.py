@@ -41,7 +41,7 @@ jobs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(jobs)
 def test_the_command_line_of_a_task_says_the_whole_job(job):
     seen = []

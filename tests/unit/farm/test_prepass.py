@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from colormnet.memory.settings import MemorySettings
@@ -18,7 +18,6 @@ def test_settings_that_memorise_every_frame():
     assert memory_places(5, [], MemorySettings(propagation="stacking")) == [0, 1, 2, 3]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=4), st.integers(1, 8))
 def test_no_gap_is_longer_than_the_setting(frames, own, every):
     places = memory_places(frames, own, MemorySettings(every=every))

@@ -177,19 +177,19 @@ def test_an_engine_that_cannot_start_says_why(runtime, tmp_path):
     broken.write_text("#!/bin/sh\necho 'the roof is on fire' >&2\nexit 1\n")
     broken.chmod(0o755)
     with pytest.raises(WorkerUnavailable, match="the roof is on fire"):
-        Launcher(device="cpu", python=str(broken)).ensure("test", print, lambda: False, 30.0)
+        Launcher(device="cpu", python=str(broken)).ensure("test", print, lambda: False, 120.0)
     with pytest.raises(WorkerUnavailable, match="could not be started"):
-        Launcher(device="cpu", python=str(tmp_path / "absent")).ensure("test", print, lambda: False, 30.0)
+        Launcher(device="cpu", python=str(tmp_path / "absent")).ensure("test", print, lambda: False, 120.0)
 
 
 def test_waiting_for_an_engine_can_be_cancelled_and_ends(runtime, tmp_path):
     slow = tmp_path / "python"
-    slow.write_text("#!/bin/sh\nexec sleep 20\n")
+    slow.write_text("#!/bin/sh\nexec sleep 300\n")
     slow.chmod(0o755)
     starter = Launcher(device="cpu", python=str(slow))
     said = []
     with pytest.raises(WorkerUnavailable, match="cancelled"):
-        starter.ensure("test", said.append, lambda: len(said) > 1, 30.0)
+        starter.ensure("test", said.append, lambda: len(said) > 1, 120.0)
     with pytest.raises(WorkerUnavailable, match="did not answer"):
         starter.ensure("test", said.append, lambda: False, 0.3)
     assert "Starting" in said[0]

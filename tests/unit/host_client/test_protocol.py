@@ -25,18 +25,18 @@ def pair():
         channel.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(TEXT, JSON, max_size=3), st.binary(max_size=200))
 def test_what_is_sent_arrives(header, payload):
     one, other = socket.socketpair()
     left, right = Channel(one), Channel(other)
     left.send(header, payload)
     left.send({"second": True})
-    assert right.receive(1.0) == (header, bytearray(payload))
-    assert right.receive(1.0) == ({"second": True}, bytearray())
+    assert right.receive(60.0) == (header, bytearray(payload))
+    assert right.receive(60.0) == ({"second": True}, bytearray())
     left.close()
     with pytest.raises(ConnectionLost):
-        right.receive(1.0)
+        right.receive(60.0)
     right.close()
 
 
@@ -44,10 +44,10 @@ def test_a_large_payload_in_both_directions(pair):
     left, right = pair
     payload = bytes(range(256)) * 80_000  # 20 MB, more than the sockets hold
     got = []
-    thread = threading.Thread(target=lambda: got.append(right.receive(20.0)))
+    thread = threading.Thread(target=lambda: got.append(right.receive(60.0)))
     thread.start()
     left.send({"n": 1}, memoryview(payload))
-    thread.join(30)
+    thread.join()
     assert got[0][1] == payload
 
 
@@ -67,7 +67,7 @@ def test_what_is_no_message_is_refused(pair, raw):
     left, right = pair
     left._sock.sendall(raw)
     with pytest.raises(ProtocolError):
-        right.receive(1.0)
+        right.receive(60.0)
 
 
 def test_a_trickle_is_cut_off(pair):
@@ -76,7 +76,7 @@ def test_a_trickle_is_cut_off(pair):
     stop = threading.Event()
 
     def trickle():
-        message = protocol.PREFIX.pack(protocol.MAGIC, 400, 0) + b"{" + b" " * 399
+        message = protocol.PREFIX.pack(protocol.MAGIC, 5000, 0) + b"{" + b" " * 4999  # takes 100 seconds
         for value in message:
             if stop.wait(0.02):
                 return
@@ -87,7 +87,7 @@ def test_a_trickle_is_cut_off(pair):
     begun = time.monotonic()
     with pytest.raises(ConnectionLost, match="in time"):
         right.receive(message_time=0.5)
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 50.0
     stop.set()
     thread.join()
 
@@ -104,7 +104,7 @@ def test_a_message_cut_short_is_a_lost_connection(pair, cut):
     left._sock.sendall((protocol.PREFIX.pack(protocol.MAGIC, len(raw), 50) + raw)[:cut])
     left.close()
     with pytest.raises(ConnectionLost):
-        right.receive(1.0)
+        right.receive(60.0)
 
 
 def shake(worker_token, client_token, worker=protocol.admit, client=protocol.greet):
@@ -115,7 +115,7 @@ def shake(worker_token, client_token, worker=protocol.admit, client=protocol.gre
 
     def serve():
         try:
-            outcome["worker"] = worker(right, worker_token, {"engine": "1"}, 2.0)
+            outcome["worker"] = worker(right, worker_token, {"engine": "1"}, 60.0)
         except ProtocolError as error:
             outcome["worker"] = error
             right.close()
@@ -123,7 +123,7 @@ def shake(worker_token, client_token, worker=protocol.admit, client=protocol.gre
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        outcome["client"] = client(left, client_token, "host", 2.0)
+        outcome["client"] = client(left, client_token, "host", 60.0)
     except ProtocolError as error:
         outcome["client"] = error
         left.close()

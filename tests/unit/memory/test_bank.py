@@ -170,7 +170,7 @@ def test_settings_out_of_range_are_refused_by_name(setting, value):
         MemorySettings(**{setting: value})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     working=st.integers(2, 6),
     kept=st.integers(1, 5),

@@ -37,7 +37,7 @@ def random_inputs(seed, batch, channels, queries, tokens, values, dtype=torch.fl
     return [t.requires_grad_(grad) for t in tensors]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
     batch=st.integers(1, 3),
@@ -54,7 +54,7 @@ def test_equals_the_dense_oracle(seed, batch, channels, queries, tokens, top_k):
         torch.testing.assert_close(ours, oracle, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
     queries=st.integers(1, 200),

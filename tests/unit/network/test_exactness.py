@@ -20,7 +20,7 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(1, 9), width=st.integers(1, 9), factor=st.sampled_from([1, 2, 4]), seed=st.integers(0, 999))
 def test_contracting_before_upsampling_changes_nothing_borders_included(height, width, factor, seed):
     torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def dense_local_attention(layer, query, key, value):
     return layer.projection(mixed.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     height=st.integers(1, 7),
     width=st.integers(1, 7),

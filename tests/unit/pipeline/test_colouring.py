@@ -166,7 +166,7 @@ def test_a_still_is_known_whatever_way_the_plate_was_made_grey(apart, way):
             assert not colouring.shows_frame(exemplar, colouring.prepare(_plate(other))), (number, place)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     weights=st.tuples(st.floats(0.1, 1.0), st.floats(0.1, 1.0), st.floats(0.1, 1.0)),
     gamma=st.floats(0.75, 1.35),

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import threading
-import time
 import weakref
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -169,7 +168,7 @@ def test_asking_for_a_session_does_not_make_one(client, rig, shot, tmp_path):
         ({"type": "close_session", "session": "typo 6"}, None),
     ):
         channel.send({"id": 1, **header})
-        assert channel.receive(10.0)[0].get("code") == code
+        assert channel.receive(60.0)[0].get("code") == code
     channel.close()
     assert [session["name"] for session in client.sessions()] == ["sh010"]
 
@@ -182,7 +181,7 @@ def test_requests_that_follow_an_opening_at_once_mean_the_same_session(client, r
     define = {"type": "define", "session": "new", "settings": {"space": rig.SPACE}, "frames": [1]}
     channel.send({**define, "id": 1, "exemplars": [{"path": str(shot[1])}]})
     channel.send({**define, "id": 2, "frames": [1, 2]})  # keeps the exemplars
-    answers = [channel.receive(10.0)[0] for _ in range(2)]
+    answers = [channel.receive(60.0)[0] for _ in range(2)]
     assert [(answer["type"], answer["exemplars"]) for answer in answers] == [("result", 1)] * 2
     channel.close()
 
@@ -220,28 +219,40 @@ def test_other_weights_under_the_same_name_are_other_results(client, rig, shot, 
 
 
 def test_the_cache_is_cleared_while_the_worker_runs(client, rig, shot, places, tmp_path):
+    """The worker may put a file there while it is being cleared."""
     plates, _, straight = shot
+
+    def cleared():
+        try:
+            shutil.rmtree(places / "cache")
+        except OSError:
+            return not (places / "cache").exists()
+        return True
+
+    def clear():
+        assert rig.wait_until(cleared)
+
     session = opened(client, rig, shot)
     out = {frame: tmp_path / f"{frame}.exr" for frame in sorted(plates)[:8]}
     some = list(out)
     for frame in some[:4]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
-    shutil.rmtree(places / "cache")
+    clear()
     for frame in some[4:6]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
     client.free_gpu()  # the exemplar is read again, and is gone: the client gives it again
     session.plates = lambda frame: str(plates[frame])
-    shutil.rmtree(places / "cache")
+    clear()
     for frame in some[6:]:
         session.colorize(frame, str(plates[frame]), str(out[frame]))
     assert rig.differing({frame: straight[frame] for frame in some}, out) == []
     alive = places / "cache" / "inbox" / "worker.alive.json"
-    assert rig.wait_until(alive.exists, 10)  # hosts without sockets find it again
+    assert rig.wait_until(alive.exists)  # hosts without sockets find it again
     client.free_gpu()
-    shutil.rmtree(places / "cache")
+    clear()
     other = opened(client, rig, shot, name="resumed")
     assert other.status().done == ()
-    shutil.rmtree(places / "cache")
+    clear()
     with pytest.raises(WorkerError, match="give them again"):
         opened(client, rig, shot, name="resumed", exemplars=False)
     assert client.restarts == 0
@@ -282,40 +293,46 @@ def test_closing_and_forgetting_while_a_frame_is_in_hand(client, rig, shot, tmp_
         assert rig.picture(tmp_path / "more.exr") == rig.picture(straight[1003])
 
 
-def test_cancelled_in_the_middle_of_a_step(client, rig, shot, tmp_path):
-    """Large frames, given up as soon as the network is at work: nothing is written and the session goes on."""
-    plates, exemplar, _ = shot
-    big = tmp_path / "big.exr"
-    rig.write_exr(big, np.full((700, 700, 3), 0.2, np.float32), np.zeros((700, 700), np.float32), 1)
-    settings = SessionSettings(space=rig.SPACE, working_size=700)
-    session = client.open_session("big", settings, [1, 2], [Exemplar(str(exemplar))])
-    session.supply(1, str(big))
-    ticket = session.submit(1, str(big), str(tmp_path / "no.exr"))
-    assert rig.wait_until(lambda: client.status().state == "colouring", 30)
-    asked = time.monotonic()
+def test_cancelled_in_the_middle_of_a_step(client, launcher, rig, shot, tmp_path):
+    """The answer comes while the network is still at work; nothing is written and the session goes on."""
+    plates, _, straight = shot
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 1)
+    session = opened(client, rig, shot)
+    ticket = session.submit(1001, str(plates[1001]), str(tmp_path / "no.exr"))
+    launcher.hold.wait(1)
+    assert client.status().state == "colouring"
     ticket.cancel()
     with pytest.raises(WorkerError, match="cancelled"):
         ticket.result()
-    assert time.monotonic() - asked < 2.0
+    launcher.hold.go(1)
+    session.colorize(1001, str(plates[1001]), str(tmp_path / "yes.exr"))
+    assert rig.picture(tmp_path / "yes.exr") == rig.picture(straight[1001])
     assert not (tmp_path / "no.exr").exists()
-    small = opened(client, rig, shot)
-    small.colorize(1001, str(plates[1001]), str(tmp_path / "yes.exr"))
-    assert rig.picture(tmp_path / "yes.exr") == rig.picture(shot[2][1001])
-    assert session.colorize(1, str(big), str(tmp_path / "big out.exr")).frame == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["a/../../b", "..", "-rf", "%s %d", "镜头 42 é", "CON", "a" * 200, "back\\slash", "dot.", "$(touch pwned)", "'"],
-)
-def test_sessions_may_have_any_printable_name(client, rig, shot, places, tmp_path, name):
-    session = opened(client, rig, shot, name=name)
-    session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"))
-    assert [each["name"] for each in client.sessions()] == [name]
-    (folder,) = (places / "cache" / "cpu" / "sessions").iterdir()
-    assert set(folder.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
-    client.forget_session(name)
-    assert list((places / "cache" / "cpu" / "sessions").iterdir()) == []
+def test_sessions_may_have_any_printable_name(client, rig, shot, places, tmp_path):
+    letters = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+    names = [
+        "a/../../b",
+        "..",
+        "-rf",
+        "%s %d",
+        "镜头 42 é",
+        "CON",
+        "a" * 200,
+        "back\\slash",
+        "dot.",
+        "$(touch pwned)",
+        "'",
+    ]
+    for name in names:
+        session = opened(client, rig, shot, name=name)
+        session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"))
+        assert [each["name"] for each in client.sessions()] == [name]
+        (folder,) = (places / "cache" / "cpu" / "sessions").iterdir()
+        assert set(folder.name) <= letters, name
+        client.forget_session(name)
+        assert list((places / "cache" / "cpu" / "sessions").iterdir()) == [], name
 
 
 def test_names_that_are_none_are_refused(client, rig, shot):
@@ -334,11 +351,11 @@ def test_a_pipe_or_device_in_place_of_a_picture_holds_nobody_up(client, rig, sho
     session = opened(client, rig, shot)
     for path in (str(pipe), "/dev/zero", str(tmp_path)):
         with pytest.raises(WorkerError, match="not a file") as caught:
-            session.colorize(1001, path, str(tmp_path / "x.exr"), timeout=20)
+            session.colorize(1001, path, str(tmp_path / "x.exr"), timeout=120)
         assert caught.value.code == "input"
         with pytest.raises(WorkerError, match="no picture file"):
             client.open_session("x", session.settings, [1], [Exemplar(path)])
-    session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"), timeout=20)
+    session.colorize(1001, str(shot[0][1001]), str(tmp_path / "out.exr"), timeout=120)
 
 
 def test_outputs_that_cannot_be_are_answered_with_a_sentence(client, rig, shot, tmp_path):
@@ -389,17 +406,17 @@ def test_huge_and_odd_values_are_refused_or_done(client, rig, shot):
     assert client.restarts == 0
 
 
-@pytest.mark.parametrize("size", [(16, 16), (16, 300), (1500, 16), (17, 31)])
-def test_plates_of_extreme_shapes(client, rig, shot, size):
-    pixels = Pixels(size[0], size[1], 4, "float", "planar")
+def test_plates_of_extreme_shapes(client, rig, shot):
     settings = SessionSettings(space=rig.SPACE, working_size=32)
-    session = client.open_session("odd", settings, [1, 2], [Exemplar(str(shot[1]))])
-    data = np.random.default_rng(0).random((4, size[1], size[0])).astype(np.float32)
-    for frame in (1, 2):
-        answer = session.colorize(frame, Image(data, pixels)).image
-        out = np.frombuffer(answer.data, np.float32).reshape(data.shape)
-        assert np.isfinite(out).all()
-        assert np.array_equal(out[3], data[3])
+    for width, height in ((16, 16), (16, 300), (1500, 16), (17, 31)):
+        pixels = Pixels(width, height, 4, "float", "planar")
+        session = client.open_session(f"{width}x{height}", settings, [1, 2], [Exemplar(str(shot[1]))])
+        data = np.random.default_rng(0).random((4, height, width)).astype(np.float32)
+        for frame in (1, 2):
+            answer = session.colorize(frame, Image(data, pixels)).image
+            out = np.frombuffer(answer.data, np.float32).reshape(data.shape)
+            assert np.isfinite(out).all(), pixels
+            assert np.array_equal(out[3], data[3]), pixels
     with pytest.raises(WorkerError, match="smallest that can be coloured"):
         session.colorize(1, Image(bytes(16), Pixels(1, 1, 4, "float")))
     assert client.restarts == 0
@@ -430,13 +447,13 @@ def test_a_client_that_takes_no_answers_is_not_answered_without_end(client, laun
     for number in range(120):
         channel.send({"type": "echo", "id": number, "plate": plate, "output": {"inline": True}}, bytes(pixels.nbytes))
     grown = client.status().memory_bytes - before
-    answers = [channel.receive(10.0)[0] for _ in range(120)]
+    answers = [channel.receive(60.0)[0] for _ in range(120)]
     refused = [answer for answer in answers if answer["type"] == "error"]
     assert {answer["code"] for answer in refused} == {"busy"}
     assert 32 <= len(answers) - len(refused) <= 60
     assert grown < 250 << 20
     channel.send({"type": "ping", "id": 500})
-    assert channel.receive(10.0)[0]["type"] == "result"
+    assert channel.receive(60.0)[0]["type"] == "result"
     channel.close()
 
 
@@ -459,7 +476,7 @@ def test_loopback_and_named_files_as_where_there_is_nothing_better(rig, fork_ser
         channel = protocol.Channel(endpoint.dial(found))
         protocol.greet(channel, found.token, "never maps it")
         channel.send({"type": "buffer", "id": 1, "bytes": 1 << 16})
-        path = channel.receive(10.0)[0]["path"]
+        path = channel.receive(60.0)[0]["path"]
         assert os.stat(path).st_mode & 0o777 == 0o600
         os.kill(found.pid, signal.SIGKILL)
         session.colorize(1002, str(shot[0][1002]), str(tmp_path / "two.exr"))
@@ -506,9 +523,9 @@ def test_a_watched_folder_keeps_what_is_not_the_workers(client, rig, places, tmp
     client.stop()
     client.connect()
     client.watch(str(folder))
-    assert rig.wait_until(lambda: (folder / "pipe.answer.json").exists(), 20)
-    assert rig.wait_until(lambda: not (folder / "old.answer.json").exists(), 20)
-    assert rig.wait_until(lambda: not (inbox / "half.part").exists(), 20)
+    assert rig.wait_until(lambda: (folder / "pipe.answer.json").exists())
+    assert rig.wait_until(lambda: not (folder / "old.answer.json").exists())
+    assert rig.wait_until(lambda: not (inbox / "half.part").exists())
     assert theirs.exists()
 
 
@@ -548,6 +565,35 @@ def test_a_client_that_gets_no_thread_is_let_go_and_the_next_is_served(tmp_path,
     server.stop()
 
 
+def test_a_worker_may_stop_at_the_moment_a_client_is_let_in(rig, tmp_path, monkeypatch):
+    from colormnet.worker import server as serving
+
+    endpoint.make_private(str(tmp_path / "run"))
+    service = SimpleNamespace(limits=WorkerLimits(), device_name="cpu", device_note="")
+    server = serving.Server(service, tmp_path / "run")
+    server.start()
+    start, stopped = threading.Thread.start, []
+
+    def stopping(thread):
+        if thread.name == "colormnet-writer":
+            try:
+                server.stop()
+                stopped.append("all clients were let go")
+            except RuntimeError as error:
+                stopped.append(error)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", stopping)
+    found = server.endpoint("cpu")
+    channel = protocol.Channel(endpoint.dial(found))
+    protocol.greet(channel, found.token, "client")
+    with pytest.raises(protocol.ConnectionLost):
+        channel.receive(60.0)
+    assert rig.wait_until(lambda: stopped)
+    assert stopped == ["all clients were let go"]
+    channel.close()
+
+
 def test_an_answer_that_cannot_be_sent_becomes_an_error(tmp_path):
     """A client that waits hears of it, whatever is wrong with the answer."""
     from colormnet.worker.connection import Connection, Request
@@ -560,7 +606,7 @@ def test_an_answer_that_cannot_be_sent_becomes_an_error(tmp_path):
     connection._outgoing.put(None)
     connection._write()
     client = protocol.Channel(other)
-    answers = [client.receive(5.0)[0] for _ in range(3)]
+    answers = [client.receive(60.0)[0] for _ in range(3)]
     assert [(answer["id"], answer.get("code")) for answer in answers] == [(7, "internal"), (8, "internal"), (9, None)]
     assert connection._unsent == 0
     connection.close()

@@ -27,15 +27,14 @@ def client(launcher):
 
 
 @pytest.fixture
-def quick(rig, fork_server, places):
-    """A worker with short patience."""
+def limited(rig, fork_server, places):
+    """A worker with other limits than usual."""
 
     def make(**limits):
-        return rig.ForkLauncher(fork_server, places, limits={"message_seconds": 1.0, **limits})
+        return rig.ForkLauncher(fork_server, places, limits=limits)
 
     yield make
-    for pid in fork_server.alive():
-        os.kill(pid, signal.SIGKILL)
+    fork_server.kill()
 
 
 def greeted(found):
@@ -46,7 +45,7 @@ def greeted(found):
 
 def ask(channel, payload=b"", **header):
     channel.send({"id": 1, **header}, payload)
-    return channel.receive(10.0)[0]
+    return channel.receive(60.0)[0]
 
 
 def test_socket_and_directory_are_for_this_user_alone(client, launcher):
@@ -61,7 +60,7 @@ def test_a_wrong_token_and_another_version_do_not_get_in(client, launcher):
         protocol.greet(protocol.Channel(endpoint.dial(found)), "0" * 64, "thief")
     channel = protocol.Channel(endpoint.dial(found))
     channel.send({"type": "hello", "protocol": [9, 0], "nonce": "0" * 32})
-    assert "protocol" in channel.receive(5.0)[0]["message"]
+    assert "protocol" in channel.receive(60.0)[0]["message"]
     assert client.status().connections == 1
 
 
@@ -75,7 +74,7 @@ def test_another_user_who_reaches_the_socket_is_refused(client, launcher):
             os.chmod(parent, 0o711)
     script = (
         "import os, socket, sys; os.setgid(12345); os.setuid(12345)\n"
-        "s = socket.socket(socket.AF_UNIX); s.settimeout(5)\n"
+        "s = socket.socket(socket.AF_UNIX); s.settimeout(60)\n"
         "s.connect(sys.argv[1])\n"
         "try: print('got', s.recv(10))\n"
         "except ConnectionError: print('got', b'')\n"
@@ -84,8 +83,8 @@ def test_another_user_who_reaches_the_socket_is_refused(client, launcher):
     assert run.stdout.strip() == "got b''", run.stderr
 
 
-def test_slow_strangers_are_let_go_and_others_served(rig, quick):
-    launcher = quick()
+def test_slow_strangers_are_let_go_and_others_served(rig, limited):
+    launcher = limited(message_seconds=3.0)  # half of that for a hello; one stranger after the other would take 48
     with Client(launcher) as client:
         client.connect()
         found = launcher.find()
@@ -94,7 +93,7 @@ def test_slow_strangers_are_let_go_and_others_served(rig, quick):
             sock.sendall(b"C")
         begun = time.monotonic()
         assert client.status().connections == 1
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 30.0
 
         def closed(sock):
             sock.settimeout(0.01)
@@ -105,23 +104,23 @@ def test_slow_strangers_are_let_go_and_others_served(rig, quick):
             except OSError:
                 return True
 
-        assert rig.wait_until(lambda: all(closed(sock) for sock in trickles), 20)
+        assert rig.wait_until(lambda: all(closed(sock) for sock in trickles))
         for sock in trickles:
             sock.close()
 
 
-def test_a_slow_message_after_the_hello_is_cut_off(rig, quick):
-    launcher = quick()
+def test_a_slow_message_after_the_hello_is_cut_off(rig, limited):
+    launcher = limited(message_seconds=3.0)
     with Client(launcher) as client:
         client.connect()
         channel = greeted(launcher.find())
         assert rig.wait_until(lambda: client.status().connections == 2)
         channel._sock.sendall(protocol.PREFIX.pack(protocol.MAGIC, 100, 0) + b"{")
-        assert rig.wait_until(lambda: client.status().connections == 1, 20)
+        assert rig.wait_until(lambda: client.status().connections == 1)
 
 
-def test_only_so_many_clients_and_requests(rig, quick):
-    launcher = quick(connections=3, pending=2)
+def test_only_so_many_clients_and_requests(rig, limited):
+    launcher = limited(connections=3, pending=2)
     with Client(launcher) as client:
         client.connect()
         found = launcher.find()
@@ -186,10 +185,10 @@ def test_one_worker_for_each_device(rig, client, launcher, fork_server, places):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join()
     pids = {each.status().pid for each in clients}
     assert len(pids) == 1
-    assert rig.wait_until(lambda: fork_server.alive() == sorted(pids), 30)
+    assert rig.wait_until(lambda: fork_server.alive() == sorted(pids))
     clients[0].stop()
     for each in clients:
         each.close()
@@ -200,7 +199,7 @@ def test_an_endpoint_file_that_somebody_removed_comes_back(rig, client, launcher
     """Without it the worker would hold the lock and nobody could find it."""
     found = launcher.find()
     (places / "run" / "engine-cpu.json").unlink()
-    assert rig.wait_until(lambda: launcher.find() == found, 10)
+    assert rig.wait_until(lambda: launcher.find() == found)
     with Client(rig.ForkLauncher(fork_server, places)) as other:
         assert other.status().pid == client.status().pid
 
@@ -209,9 +208,9 @@ def test_a_worker_whose_socket_was_removed_makes_room_for_the_next(rig, client, 
     found = launcher.find()
     os.unlink(found.address)
     with Client(rig.ForkLauncher(fork_server, places)) as other:
-        other.connect(timeout=60)
+        other.connect(timeout=300)
         assert other.status().pid != found.pid
-        assert rig.wait_until(lambda: fork_server.alive() == [other.status().pid], 20)
+        assert rig.wait_until(lambda: fork_server.alive() == [other.status().pid])
 
 
 def test_the_fall_back_to_the_cpu_is_said_loudly(rig, fork_server, places):
@@ -234,10 +233,10 @@ def test_the_fall_back_to_the_cpu_is_said_loudly(rig, fork_server, places):
         other.connect()
 
 
-def test_it_ends_when_idle(rig, quick, fork_server, places):
-    with Client(quick(idle_seconds=1.0)) as client:
+def test_it_ends_when_idle(rig, limited, fork_server, places):
+    with Client(limited(idle_seconds=1.0)) as client:
         client.connect()
-        assert rig.wait_until(lambda: not fork_server.alive(), 20)
+        assert rig.wait_until(lambda: not fork_server.alive())
         assert rig.leftovers(places) == []
         assert "idle" in (places / "cache" / "worker.log").read_text()
 
@@ -247,32 +246,39 @@ def test_it_ends_when_its_starter_has_gone_and_nobody_is_connected(rig, fork_ser
     launcher = rig.ForkLauncher(fork_server, places, parent=starter.pid, limits={"orphan_seconds": 1.0})
     with Client(launcher) as client:
         client.connect()
+        worker = client.status().pid
         starter.kill()
         starter.wait()
         time.sleep(2.5)
-        assert client.status() is not None  # somebody is connected
+        assert client.status().pid == worker  # somebody is connected
         client.close()
-        assert rig.wait_until(lambda: not fork_server.alive(), 20)
+        assert rig.wait_until(lambda: not fork_server.alive())
     assert rig.leftovers(places) == []
 
 
-def test_a_graceful_stop_finishes_the_frame_in_hand(rig, client, shot, fork_server, places, tmp_path):
+def test_a_graceful_stop_finishes_the_frame_in_hand(rig, client, launcher, shot, fork_server, places, tmp_path):
     plates, exemplar, straight = shot
+    client.stop()
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 3)
     settings = SessionSettings(space=rig.SPACE, working_size=rig.HEIGHT)
     session = client.open_session("stop", settings, sorted(plates), [Exemplar(str(exemplar), frame=1001)])
     out = {frame: tmp_path / f"{frame}.exr" for frame in plates}
     session.colorize(1001, str(plates[1001]), str(out[1001]))
     tickets = {frame: session.submit(frame, str(plates[frame]), str(out[frame])) for frame in sorted(plates)[1:8]}
     tickets[1002].result()
+    launcher.hold.wait(3)
     os.kill(client.status().pid, signal.SIGTERM)
-    done, codes = [1001, 1002], []
-    for frame, ticket in list(tickets.items())[1:]:
+    assert rig.wait_until(lambda: launcher.find() is None)  # it has heard
+    launcher.hold.go(3)
+    tickets[1003].result()
+    done, codes = [1001, 1002, 1003], []
+    for frame, ticket in list(tickets.items())[2:]:
         try:
             ticket.result()
             done.append(frame)
         except WorkerError as error:
             codes.append(error.code)
-    assert rig.wait_until(lambda: not fork_server.alive(), 30)
+    assert rig.wait_until(lambda: not fork_server.alive())
     assert set(codes) == {"stopping"}
     assert {frame for frame in plates if out[frame].exists()} == set(done)
     assert rig.differing({frame: straight[frame] for frame in done}, out) == []
@@ -301,9 +307,9 @@ def put(folder, name, request):
     os.replace(part, folder / f"{name}.request.json")
 
 
-def answer(rig, folder, name, seconds=60):
+def answer(rig, folder, name):
     path = folder / f"{name}.answer.json"
-    assert rig.wait_until(path.exists, seconds), sorted(entry.name for entry in folder.iterdir())
+    assert rig.wait_until(path.exists), sorted(entry.name for entry in folder.iterdir())
     found = json.loads(path.read_text())
     path.unlink()
     return found
@@ -312,7 +318,7 @@ def answer(rig, folder, name, seconds=60):
 def test_the_control_channel_of_files(rig, client, launcher, shot, places, tmp_path):
     plates, exemplar, straight = shot
     inbox = places / "cache" / "inbox"
-    assert rig.wait_until((inbox / "worker.alive.json").exists, 10)
+    assert rig.wait_until((inbox / "worker.alive.json").exists)
     alive = json.loads((inbox / "worker.alive.json").read_text())
     assert alive["pid"] == client.status().pid
     put(inbox, "p", {"protocol": 1, "request": "ping"})
@@ -360,11 +366,14 @@ def test_the_control_channel_of_files(rig, client, launcher, shot, places, tmp_p
         put(folder, name, wrong)
         said = answer(rig, folder, name)
         assert (said["ok"], said["code"]) == (False, "input")
-    assert list(folder.iterdir()) == [folder / "worker.alive.json"]
+    # What was taken goes after its answer; the sign of life is a temporary file for a moment.
+    assert rig.wait_until(lambda: list(folder.iterdir()) == [folder / "worker.alive.json"])
 
 
 def test_a_file_request_outlives_a_killed_worker_and_can_be_cancelled(rig, client, launcher, shot, places, tmp_path):
     plates, exemplar, straight = shot
+    client.stop()
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 3, 6)
     settings = SessionSettings(space=rig.SPACE, working_size=rig.HEIGHT)
     session = client.open_session("fuse", settings, sorted(plates), [Exemplar(str(exemplar), frame=1001)])
     for number, plate in plates.items():
@@ -372,16 +381,20 @@ def test_a_file_request_outlives_a_killed_worker_and_can_be_cancelled(rig, clien
     inbox = places / "cache" / "inbox"
     request = {"protocol": 1, "request": "colour", "session": "fuse", "frame": 1012, "plate": str(plates[1012])}
     put(inbox, "cancelled", {**request, "output": str(tmp_path / "no.exr")})
-    assert rig.wait_until(lambda: list(inbox.glob("cancelled.taken*")), 20)
+    launcher.hold.wait(3)
     (inbox / "cancelled.cancel").touch()
-    assert answer(rig, inbox, "cancelled")["code"] in ("cancelled",)
+    assert answer(rig, inbox, "cancelled")["code"] == "cancelled"
+    launcher.hold.go(3)
     put(inbox, "killed", {**request, "output": str(tmp_path / "yes.exr")})
-    assert rig.wait_until(lambda: list(inbox.glob("killed.taken*")), 20)
+    launcher.hold.wait(6)
+    assert list(inbox.glob("killed.taken*"))
     os.kill(client.status().pid, signal.SIGKILL)
+    launcher.hold.go(6)
     session.status()  # the client finds another worker
     assert answer(rig, inbox, "killed")["ok"]
     assert rig.picture(tmp_path / "yes.exr") == rig.picture(straight[1012])
-    assert not list(inbox.glob("*.taken*"))
+    assert not (tmp_path / "no.exr").exists()
+    assert rig.wait_until(lambda: not list(inbox.glob("*.taken*")))  # goes after the answer
 
 
 def test_the_command_line_and_the_real_launcher(rig, shot, places, tmp_path):

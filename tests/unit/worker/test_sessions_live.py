@@ -1,7 +1,6 @@
 """Sessions of a running worker with the real lite model: order, cache, exemplars, settings, limits."""
 
 import shutil
-import threading
 
 import cv2
 import numpy as np
@@ -180,9 +179,14 @@ def test_layers_equal_colormnet_colorize(rig, client, fork_server, shot, setting
 
 
 @pytest.mark.parametrize("layout", ["interleaved", "planar"])
-@pytest.mark.parametrize(("channels", "dtype"), [(1, "float"), (2, "half"), (3, "half"), (4, "float")])
-def test_buffers_of_every_kind(rig, client, shot, settings, channels, dtype, layout):
+def test_buffers_of_every_kind(rig, client, shot, settings, layout):
     """The chroma put on a buffer is that put on a file; alpha comes back to the bit; both ways of transport agree."""
+    with Client(client.launcher, use_mmap=False) as inline:
+        for channels, dtype in ((1, "float"), (2, "half"), (3, "half"), (4, "float")):
+            check_buffers(rig, client, inline, shot, settings, channels, dtype, layout)
+
+
+def check_buffers(rig, client, inline, shot, settings, channels, dtype, layout):
     kind = np.float16 if dtype == "half" else np.float32
     rng = np.random.default_rng(channels)
     grey = rng.random((rig.HEIGHT, rig.WIDTH, 1)) * 2 - 0.1
@@ -192,46 +196,45 @@ def test_buffers_of_every_kind(rig, client, shot, settings, channels, dtype, lay
     pixels = Pixels(rig.WIDTH, rig.HEIGHT, channels, dtype, layout)
     session = client.open_session(f"{channels}", settings, [1, 2], [Exemplar(str(shot[1]))])
     answer = session.colorize(1, Image(data.tobytes(), pixels)).image
-    with Client(client.launcher, use_mmap=False) as inline:
-        other = inline.open_session(f"{channels}", settings, [1, 2], [Exemplar(str(shot[1]))])
-        assert bytes(other.colorize(1, Image(data.tobytes(), pixels)).image.data) == bytes(answer.data)
+    other = inline.open_session(f"{channels}", settings, [1, 2], [Exemplar(str(shot[1]))])
+    assert bytes(other.colorize(1, Image(data.tobytes(), pixels)).image.data) == bytes(answer.data), pixels
     assert answer.pixels.channels == {1: 3, 2: 4, 3: 3, 4: 4}[channels]
     shape = (answer.pixels.channels, rig.HEIGHT, rig.WIDTH)
     out = np.frombuffer(answer.data, kind)
     out = out.reshape(shape) if layout == "planar" else np.moveaxis(out.reshape(*shape[1:], shape[0]), -1, 0)
     if channels in (2, 4):
-        assert np.array_equal(out[3], packed[..., -1])
+        assert np.array_equal(out[3], packed[..., -1]), pixels
     weights = np.array([0.2126, 0.7152, 0.0722])
     luminance = np.tensordot(weights, out[:3].astype(np.float64), 1)
-    assert np.abs(luminance - packed[..., 0].astype(np.float64)).max() < 4e-3
-    assert np.ptp(out[:3].astype(np.float64), axis=0).max() > 0.005  # there is colour
+    assert np.abs(luminance - packed[..., 0].astype(np.float64)).max() < 4e-3, pixels
+    assert np.ptp(out[:3].astype(np.float64), axis=0).max() > 0.005, pixels  # there is colour
 
 
-def test_two_sessions_take_turns(rig, client, shot, settings, tmp_path):
+def test_two_sessions_take_turns(rig, client, launcher, shot, settings, tmp_path):
     """A long replay of one session does not hold up the other's next frame."""
     plates, exemplar, _ = shot
     exemplars = [Exemplar(str(exemplar), frame=1001)]
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 2, 14)
     one = client.open_session("one", settings, sorted(plates), exemplars)
     two = client.open_session("two", settings, sorted(plates), exemplars)
     for frame, plate in plates.items():
         one.supply(frame, str(plate))
     two.colorize(1001, str(plates[1001]), str(tmp_path / "warm.exr"))
-    finished = []
     long = one.submit(1012, str(plates[1012]), str(tmp_path / "long.exr"))
+    launcher.hold.wait(2)
     short = two.submit(1002, str(plates[1002]), str(tmp_path / "short.exr"))
-    waits = [
-        threading.Thread(target=lambda name=name, ticket=ticket: (ticket.result(), finished.append(name)))
-        for name, ticket in (("long", long), ("short", short))
-    ]
-    for wait in waits:
-        wait.start()
-    for wait in waits:
-        wait.join(120)
-    assert finished == ["short", "long"]
+    client.status()  # the worker reads in order: it has got the request
+    launcher.hold.go(2)
+    launcher.hold.wait(14)  # the last step of all
+    assert short.result(timeout=120).frame == 1002
+    assert not long.done()
+    launcher.hold.go(14)
+    assert long.result().frame == 1012
 
 
-def test_a_cancelled_replay_ends_and_the_session_goes_on(rig, client, shot, settings, tmp_path):
+def test_a_cancelled_replay_ends_and_the_session_goes_on(rig, client, launcher, shot, settings, tmp_path):
     plates, _, straight = shot
+    launcher.hold = rig.Hold(tmp_path / "hold", "step", 6)
     session = opened(client, rig, shot, settings)
     for frame, plate in plates.items():
         session.supply(frame, str(plate))
@@ -245,9 +248,10 @@ def test_a_cancelled_replay_ends_and_the_session_goes_on(rig, client, shot, sett
         session.colorize(1012, str(plates[1012]), str(tmp_path / "no.exr"), progress=stop_soon)
     assert caught.value.code == "cancelled"
     assert "replaying" in stages
-    assert not (tmp_path / "no.exr").exists()
+    launcher.hold.go(6)
     session.colorize(1012, str(plates[1012]), str(tmp_path / "yes.exr"))
     assert rig.picture(tmp_path / "yes.exr") == rig.picture(straight[1012])
+    assert not (tmp_path / "no.exr").exists()
 
 
 def test_settings_that_cannot_be_meant_are_refused_with_a_sentence(client, rig, shot, settings):

@@ -134,7 +134,7 @@ def test_forgetting_leaves_nothing(tmp_path):
     assert store.total_bytes == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_planes_come_back_bit_for_bit(shapes, seed):
     chance = np.random.default_rng(seed)
@@ -150,7 +150,7 @@ def test_names_tell_places_and_luminances_apart():
     assert len(names) == 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=40, unique=True))
 def test_frames_in_any_order_survive_the_way(frames):
     assert requests.parse_frames(runs(frames)) == tuple(frames)
