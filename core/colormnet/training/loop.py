@@ -28,7 +28,7 @@ from colormnet.training.settings import TrainingSettings
 from colormnet.training.unroll import Prediction, roll_out, unroll
 from colormnet.training.validation import validate
 
-LITE_WORKING_SIZE = 240  # short side: 427x240 for 16:9, padded to 448x256
+LITE_WORKING_SIZE = 240  # short side: 427x240 for 16:9, padded to 432x240
 _SHORT_SIDE = 256  # footage is held at this size in memory
 # What a run may change when it goes on without becoming another run.
 _FREE = {"out", "save_every", "validate_every", "validation", "validation_frames", "validation_size", "threads"}

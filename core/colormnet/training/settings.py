@@ -51,9 +51,9 @@ class TrainingSettings:
     validation: tuple[Path, ...] = ()
     network: str = "lite"
     start: Path | None = None
-    steps: int = 2_000
+    steps: int = 2_600
     batch: int = 4
-    frames: int = 24
+    frames: int = 32
     photo_frames: int = 8
     frame_by_frame: bool = True
     size: int = 192
