@@ -1,5 +1,6 @@
 """Finding and reading the pictures that give a shot its colours."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from .colour.spaces import ColourSpace, default_space
 from .colouring import FrameColouring, Plane, PreparedExemplar, PreparedFrame
 from .errors import InputError
 from .job import ExemplarSpec
-from .media.frames import FrameSource, PlateFrame, Window, Windows, open_source
+from .media.frames import FrameSource, MediaInfo, PlateFrame, Window, Windows, open_source
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,45 @@ def load_exemplar(
     space_name: str | None,
     own_frame: PreparedFrame | None,
     plate: Windows,
+    orientation: int = 1,
 ) -> LoadedExemplar:
-    """Read an exemplar and fit it to the shot (see `fit_exemplar`).
+    """Read an exemplar and fit it to the shot (see `fit_exemplar`); ``orientation`` is the plate's.
 
     Raises InputError as `read_picture` does, and for an unknown colour space.
     """
     picture, source = read_picture(spec)
     space = ColourSpace(space_name or default_space(**vars(source.info.hint)))
-    fitted = fit_exemplar(
-        str(spec), picture.pixels, source.info.windows, space, colouring, plate, spec.frame, own_frame
-    )
+    pixels, windows = turned(picture.pixels, source.info, orientation)
+    fitted = fit_exemplar(str(spec), pixels, windows, space, colouring, plate, spec.frame, own_frame)
     carried_by = spec.frame if fitted.carried else None
     return LoadedExemplar(spec, fitted.prepared, carried_by, space.name, fitted.notes)
+
+
+def turned(pixels: Plane, info: MediaInfo, plate: int = 1) -> tuple[Plane, Windows]:
+    """An exemplar's pixels (h, w, 3) as the plate's are stored, and their windows.
+
+    A camera may store a picture on its side and note in the header how it is to be turned (EXIF orientation); ``plate``
+    is the orientation that the plate's own header notes.
+    """
+    if info.orientation == plate:
+        return pixels, info.windows
+    turns_back = {6: 8, 8: 6}
+    for number in (info.orientation, turns_back.get(plate, plate)):
+        pixels = _TURNS[number](pixels)
+    height, width = pixels.shape[:2]
+    return np.ascontiguousarray(pixels), Windows.of_size(width, height)
+
+
+_TURNS: dict[int, Callable[[Plane], Plane]] = {  # from the stored picture to the upright one
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class ColorizeJob:
         if not self.plate.strip():
             raise InputError("No plate was named: give a sequence, a directory, a picture or a movie.")
         if not self.output.strip():
-            raise InputError("No output was named: give one with --output.")
+            raise InputError("No output was named: give one with -o.")
         if self.output in get_args(Outputs):
             raise InputError(f"--output names a file, not what is written; did you mean --outputs {self.output}?")
         if not self.exemplars:

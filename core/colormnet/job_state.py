@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .media.notation import has_pattern, is_movie, parse_pattern
 
 STATE_FOLDER = ".colormnet"
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.ckpt")
@@ -98,7 +99,9 @@ class JobState:
         path = Path(output)
         if path.is_dir() or not path.suffix:
             return JobState(path / STATE_FOLDER / "frames_in_folder")
-        safe = re.sub(r"[^\w.+-]+", "_", path.name)
+        # Of all notations of one sequence the same folder: a run may be resumed with %04d that was begun with ####.
+        name = str(parse_pattern(output)) if has_pattern(output) and not is_movie(output) else output
+        safe = re.sub(r"[^\w.+-]+", "_", Path(name).name)
         return JobState(path.parent / STATE_FOLDER / safe)
 
     # --- identity -------------------------------------------------------------------------------------------------

@@ -221,7 +221,7 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
     exemplars = []
     for spec in job.exemplars:
         own = None if spec.frame is None else colouring.prepare(source.read(spec.frame).pixels)
-        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info.windows))
+        exemplars.append(load_exemplar(spec, colouring, job.exemplar_space, own, info.windows, info.orientation))
     part = _part(job, order)
     output_space = space if job.output_space is None else ColourSpace(job.output_space)
     plan = Plan(
@@ -240,6 +240,7 @@ def _plan(job: ColorizeJob, source: FrameSource, model: "Model | None") -> Plan:
             *info.notes,
             *(note for exemplar in exemplars for note in exemplar.notes),
             *_space_notes(job, info, output_space),
+            *_unused_notes(job, info),
         ],
     )
     sink = plan_sink(job.output, source, plan.sink_settings)
@@ -285,6 +286,22 @@ def _space_notes(job: ColorizeJob, info: MediaInfo, written: ColourSpace) -> lis
     ]
 
 
+def _unused_notes(job: ColorizeJob, info: MediaInfo) -> list[str]:
+    """Options that were given and have no part in this output: a shot list gives them to all its shots."""
+    notes = []
+    into_movie = is_movie(job.output)
+    if job.codec is not None and not into_movie:
+        notes.append(f"The codec {job.codec} is not used: {job.output} is not a movie.")
+    if job.pixel_type is not None and into_movie:
+        notes.append(
+            f"The pixel type {job.pixel_type} is not used: {job.output} is a movie; --codec says how it is kept."
+        )
+    if job.frame_rate is not None and (info.kind == "movie" or not into_movie):
+        why = f"{info.name} has its own" if into_movie else f"{job.output} is not a movie"
+        notes.append(f"The frame rate {job.frame_rate} is not used: {why}.")
+    return notes
+
+
 def _part(job: ColorizeJob, order: list[int]) -> set[int]:
     if job.part is None:
         return set(order)
@@ -307,6 +324,8 @@ def _sink_settings(job: ColorizeJob) -> SinkSettings:
             rate = Fraction(job.frame_rate)
         except (ValueError, ZeroDivisionError) as error:
             raise InputError(f"The frame rate '{job.frame_rate}' is not a number; write 24 or 24000/1001.") from error
+        if not 1 <= rate <= 1000:
+            raise InputError(f"A frame rate of {job.frame_rate} cannot be played; write 24 or 24000/1001.")
     return SinkSettings(
         content=content,
         layers=layers,
@@ -322,10 +341,10 @@ def _refuse_output_on_input(job: ColorizeJob, source: FrameSource) -> None:
     """The sink looks at the plate as well; here the exemplars count, and a dry run is told, too."""
     inputs = [*source.paths(), *(Path(spec.path) for spec in job.exemplars)]
     for spec in job.exemplars:
-        if has_pattern(spec.path):
+        if has_pattern(spec.path) and not Path(spec.path).is_file():
             exemplars = parse_pattern(spec.path)
             inputs += [exemplars.path(number) for number in (spec.picture, spec.frame) if number is not None]
-    if has_pattern(job.output):
+    if has_pattern(job.output) and not is_movie(job.output):
         pattern = parse_pattern(job.output)
         outputs = [pattern.path(number) for number in source.frames]
     elif Path(job.output).is_dir():
@@ -425,6 +444,11 @@ def _refuse_frames_unasked(plan: Plan, sink: FrameSink) -> None:
         return
     wanted = [number for number in plan.order if number in plan.part]
     there = next((sink.path(number) for number in wanted if sink.path(number).exists()), None)
+    if sink.begun and not job.resume:
+        raise InputError(
+            f"Finished parts of {job.output} are there from a run that stopped; give --resume to go on with them, or "
+            "--overwrite to start afresh."
+        )
     # Asked after looking: another task of this job that starts just now claims the folder before it writes.
     claimed = plan.state.identity() is not None
     if there is not None and not (job.resume and claimed):

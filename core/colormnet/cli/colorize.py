@@ -32,7 +32,7 @@ from .options import (
     WeightsOption,
     job_of,
 )
-from .progress import ReportStyle, show_plan, shown_as
+from .progress import ReportStyle, counted, show_notes, show_plan, shown_as
 from .signals import stop_on_signals
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -103,8 +103,9 @@ def colorize(
     job = job_of(locals(), part=part, resume=resume, overwrite=overwrite, keep_state=keep_state)
     with _causes_told(verbose), stop_on_signals() as stop, shown_as(report) as shown, planned(job) as plan:
         if dry_run or verbose:
-            show_plan(plan)
+            show_plan(plan, err=report in (ReportStyle.json, ReportStyle.openjd))  # their stdout is for programs
         if dry_run:
+            show_notes(plan)
             typer.echo("Dry run: nothing was written.")
             return
         result = execute(plan, shown, stop)
@@ -118,7 +119,7 @@ def colorize(
         typer.echo(line)
     skipped = f", {result.skipped} were finished before" if result.skipped else ""
     rate = f" at {1.0 / result.per_frame:.2f} frames/s" if result.per_frame else ""
-    typer.echo(f"{result.written} frames written to {result.output}{skipped}{rate}.")
+    typer.echo(f"{counted(result.written)} written to {result.output}{skipped}{rate}.")
     if (least := result.least_sure) is not None and len(result.confidence) > 1:
         typer.echo(
             f"Least sure at frame {least} (confidence {result.confidence[least]:.2f}): an exemplar there helps most."

@@ -56,7 +56,7 @@ class Lines(Shown):
     def planned(self, plan: Plan) -> None:
         """Name the job."""
         self._began = self._said = time.monotonic()
-        self._say(f"{len(plan.order)} frames of {plan.source.info.name} -> {plan.job.output}")
+        self._say(f"{counted(len(plan.order))} of {plan.source.info.name} -> {plan.job.output}")
 
     def note(self, sentence: str) -> None:
         """Print the sentence."""
@@ -186,12 +186,21 @@ def shown_as(style: ReportStyle) -> Shown:
     return Lines()
 
 
-def show_plan(plan: Plan) -> None:
-    """The plan on stdout, a line for each item, and its notes. Lines are not broken: they are read by programs, too."""
+def show_plan(plan: Plan, err: bool = False) -> None:
+    """The plan on stdout, or stderr, a line for each item. Lines are not broken: they are read by programs, too."""
     for what, how in plan.lines():
-        typer.echo(f"{what:<13} {how}")
+        typer.echo(f"{what:<13} {how}", err=err)
+
+
+def show_notes(plan: Plan) -> None:
+    """The plan's notes on stdout, where no run follows that would tell them."""
     for note in plan.notes:
         typer.echo(f"note: {note}")
+
+
+def counted(frames: int) -> str:
+    """ "1 frame", "2 frames"."""
+    return "1 frame" if frames == 1 else f"{frames} frames"
 
 
 def _clock(seconds: float) -> str:

@@ -127,6 +127,8 @@ def probe(path: Path) -> MovieFacts:
         problem = _last_line(shown)
         if _BROKEN.search(shown):
             raise InputError(f"{path} is truncated or no movie ({problem}); copy or render it again.")
+        if "Stream #0:" in shown:
+            raise InputError(f"{path} has no picture track; name the movie that has the picture.")
         raise InputError(f"{path} has no picture track that ffmpeg can read ({problem}).")
     if "attached pic" in line:
         raise InputError(f"{path} has a cover picture and no movie.")

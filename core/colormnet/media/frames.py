@@ -89,6 +89,8 @@ class MediaInfo:
         bits: text for the plan: "half", "float", "uint8", "uint10", "uint16".
         alpha: the colour part has an alpha channel.
         hint: what the file says about its colour.
+        orientation: how a JPEG, PNG or TIFF asks to be turned when it is looked at (EXIF, 1 = as it is); the pixels
+            are as they are stored.
         beside: what else is in each file: channels and parts that are neither the colour nor its alpha, by name.
         notes: sentences the user should see once (variable frame rate, non-square pixels...).
     """
@@ -106,6 +108,7 @@ class MediaInfo:
     bits: str
     alpha: bool
     hint: ColourHint
+    orientation: int = 1
     beside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -225,6 +228,11 @@ class FrameSink(Protocol):
     @property
     def alpha_apart(self) -> bool:
         """Whether the files hold the plate's alpha, and the colour not multiplied by it."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether an interrupted run left work here that a sink opened without ``resume`` would throw away."""
         ...
 
     def check(self) -> None:

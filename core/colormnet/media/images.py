@@ -23,6 +23,7 @@ from colormnet.errors import InputError
 from colormnet.media.atomic import free_space, whole_file, write_error
 from colormnet.media.channels import ColourChannels, find_colour, layer_name
 from colormnet.media.frames import ColourHint, FloatArray, MediaInfo, PlateFrame, SinkSettings, Window
+from colormnet.media.integrity import ends_early
 from colormnet.media.notation import image_format
 
 _LOSSY = {"dwaa": "zip", "dwab": "zip", "b44": "zips", "b44a": "zips"}
@@ -109,14 +110,16 @@ def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> P
     if not source:
         raise _unreadable(path, oiio.geterror())
     try:
-        parts = _read_parts(source, path, kind, pixels)
+        if pixels:
+            check_whole(path)  # some decoders fill what is missing with grey and say nothing
+        parts = _read_parts(source, path, pixels)
     finally:
         source.close()
     names = [(_part_name(part.spec), tuple(part.spec.channelnames)) for part in parts]
     return Picture(path, kind, tuple(parts), find_colour(names, str(path), layer))
 
 
-def _read_parts(source: Any, path: Path, kind: str, pixels: bool) -> list[Part]:
+def _read_parts(source: Any, path: Path, pixels: bool) -> list[Part]:
     parts: list[Part] = []
     while source.seek_subimage(len(parts), 0):
         number = len(parts)
@@ -138,28 +141,17 @@ def _read_parts(source: Any, path: Path, kind: str, pixels: bool) -> list[Part]:
     source.geterror()  # the search for one part too many leaves a message behind
     if not parts:
         raise _unreadable(path, "no picture in it")
-    if kind == "jpeg" and pixels and not _jpeg_ends(path):
-        raise _unreadable(path, "the file ends early")
-    if kind == "dpx" and pixels and _dpx_missing(path) > 0:
-        raise _unreadable(path, "the file ends early")
     return parts
 
 
-def _jpeg_ends(path: Path) -> bool:
-    """Whether the end marker is there: the decoder fills what is missing with grey and says nothing."""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(-min(file.tell(), 1 << 16), 2)
-        return b"\xff\xd9" in file.read()
-
-
-def _dpx_missing(path: Path) -> int:
-    """Bytes missing from the end of a DPX by the file size in its header (0 when unset)."""
-    with path.open("rb") as file:
-        head = file.read(20)
-    order = "big" if head[:4] == b"SDPX" else "little"
-    stated = int.from_bytes(head[16:20], order)  # type: ignore[arg-type]
-    return 0 if stated in (0, 0xFFFFFFFF) else stated - path.stat().st_size
+def check_whole(path: Path) -> None:
+    """Raise InputError where the file's end is missing, which its header does not show; nothing is decoded."""
+    try:
+        missing = ends_early(path)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    if missing:
+        raise _unreadable(path, "the file ends early")
 
 
 def _unreadable(path: Path, problem: str) -> InputError:
@@ -249,9 +241,16 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
             else None,
             chromaticities=tuple(float(value) for value in chromaticities) if chromaticities else None,
         ),
+        orientation=_orientation(picture),
         beside=tuple(beside),
         notes=tuple(notes),
     )
+
+
+def _orientation(picture: Picture) -> int:
+    """1 to 8 as in EXIF. Nobody turns EXR and DPX plates by such a mark."""
+    stated = picture.spec.get_int_attribute("Orientation", 1) if picture.format in ("jpeg", "png", "tiff") else 1
+    return int(stated) if 1 <= stated <= 8 else 1
 
 
 def part_compression(spec: Any) -> str:
@@ -435,7 +434,7 @@ def write_image_frame(
             temporary.write_bytes(_encode(target, kind, parts))
         else:
             _write_parts(str(temporary), kind, target, parts)
-            _verify_on_full_disk(temporary, target, kind)
+            _verify_on_full_disk(temporary, target)
 
 
 def _shape(pixels: AnyArray | None) -> str:
@@ -444,22 +443,23 @@ def _shape(pixels: AnyArray | None) -> str:
     )
 
 
-def _verify_on_full_disk(temporary: Path, target: Path, kind: str) -> None:
+def _verify_on_full_disk(temporary: Path, target: Path) -> None:
     """Where next to no space is left, read the file back: a library may have lost its last bytes in silence."""
     space = free_space(target)
     if space is not None and space < 1 << 20:
         try:
-            _check_readable(temporary, kind)
+            _check_readable(temporary)
         except InputError as error:
             raise write_error(target, "No space left on device") from error
 
 
-def _check_readable(path: Path, kind: str) -> None:
+def _check_readable(path: Path) -> None:
+    check_whole(path)
     source = oiio.ImageInput.open(str(path))
     if not source:
         raise _unreadable(path, oiio.geterror())
     try:
-        _read_parts(source, path, kind, pixels=True)
+        _read_parts(source, path, pixels=True)
     finally:
         source.close()
 

@@ -270,6 +270,11 @@ class MovieSink:
         self._finished = settings.resume and self._already_there()
         self._lock: FolderLock | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether finished segments of an interrupted run are there."""
+        return any(self._folder.glob("*-*.mov"))
+
     def check(self) -> None:
         """Raise InputError where the folder cannot be made or written to; nothing is made."""
         check_folder(self._path.parent, self._path.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ MOVIE_SUFFIXES = (".mov", ".mp4", ".mxf", ".mkv", ".m4v", ".qt")
 
 # "#" alone is one digit, "####" four (Nuke's habit; fileseq's own default makes "####" sixteen).
 _PAD_STYLE = fileseq.PAD_STYLE_HASH1
+_NO_SEQUENCE = (fileseq.FileSeqException, fileseq.exceptions.MaxSizeException)
 _PATTERN = re.compile(r"#+|@+|%0?\d*d|\$F\d*")
 _RANGE_PART = re.compile(r"-?\d+(?:-(-?\d+)(?:x(\d+))?)?")
 _LAST_DIGITS = re.compile(r"(-?\d+)(?!.*\d)")
@@ -93,14 +94,25 @@ def parse_pattern(text: str) -> SequencePattern:
     name = Path(text).name
     if "<" in name and re.search(r"<\w+>", name):
         raise InputError(f"{text} is a pattern of texture tiles; write the frame number as ####, %04d, $F4 or @@@@.")
-    try:
-        parsed = fileseq.FileSequence(text, pad_style=_PAD_STYLE)
-    except fileseq.FileSeqException as error:
-        raise InputError(f"{text} is not a sequence this program can read; write plate.####.exr.") from error
+    parsed = _parsed(text)
     tail = str(parsed.extension())
     if not parsed.padding() or len(_PATTERN.findall(name)) != 1:
         raise InputError(f"{text} must have one place for the frame number, as in plate.####.exr.")
-    return SequencePattern(Path(str(parsed.dirname()) or "."), str(parsed.basename()), int(parsed.zfill()), tail)
+    return SequencePattern(Path(text).parent, str(parsed.basename()), int(parsed.zfill()), tail)
+
+
+def stated_frames(text: str) -> list[int] | None:
+    """The frames that a pattern names itself, ascending: ``plate.1001-1100#.exr``; None where it names none."""
+    frames = _parsed(text).frameSet()
+    return [int(number) for number in sorted(frames)] if frames else None
+
+
+def _parsed(text: str) -> fileseq.FileSequence:
+    """The file name through fileseq; signs for frame numbers in the folder's name are only a name there."""
+    try:
+        return fileseq.FileSequence(Path(text).name, pad_style=_PAD_STYLE)
+    except _NO_SEQUENCE as error:
+        raise InputError(f"{text} is not a sequence this program can read; write plate.####.exr.") from error
 
 
 def frame_of_file(path: Path) -> int | None:
@@ -111,10 +123,12 @@ def frame_of_file(path: Path) -> int | None:
 
 def pattern_of_file(path: Path) -> SequencePattern | None:
     """The sequence that a file with a frame number in its name belongs to."""
-    match = re.search(r"(?:^|[._])(\d+)$", path.stem)
+    match = re.search(r"(?:^|[._])-?(\d+)$|-(\d+)$", path.stem)
     if match is None:
         return None
-    return SequencePattern(path.parent, path.stem[: match.start(1)], len(match[1]), path.suffix)
+    digits = match[1] or match[2]
+    negative = match[1] is not None and path.stem[match.start(1) - 1 : match.start(1)] == "-"
+    return SequencePattern(path.parent, path.stem[: -len(digits) - negative], len(digits), path.suffix)
 
 
 def find_sequence(folder: Path) -> SequencePattern | Path:
@@ -131,20 +145,40 @@ def find_sequence(folder: Path) -> SequencePattern | Path:
     if not pictures:
         formats = "EXR, PNG, TIFF, DPX or JPEG"
         raise InputError(f"The folder {folder} holds no {formats} files; name the plate, as in plate.####.exr.")
-    groups: dict[tuple[str, str], list[Path]] = {}
-    for entry in pictures:
-        pattern = pattern_of_file(entry)
-        key = (entry.name, "") if pattern is None else (pattern.head, pattern.tail)
-        groups.setdefault(key, []).append(entry)
+    groups = _grouped(pictures, pattern_of_file)
+    if len(groups) > 1:
+        joined = _grouped(pictures, _pattern_without_separator)
+        groups = joined if len(joined) == 1 else groups
     if len(groups) > 1:
         names = ", ".join(f"{head}####{tail}" if tail else head for head, tail in list(groups)[:4])
         raise InputError(f"The folder {folder} holds {len(groups)} sequences ({names}); name the one to colour.")
     ((head, tail), members) = next(iter(groups.items()))
     if not tail:
         return members[0]
-    widths = {len(entry.stem) - len(head) for entry in members}
-    padded = any(entry.stem[len(head)] == "0" for entry in members)
+    numbers = [entry.stem[len(head) :].removeprefix("-") for entry in members]
+    widths = {len(number) for number in numbers}
+    padded = any(number.startswith("0") and number != "0" for number in numbers)
     return SequencePattern(folder, head, min(widths) if padded or len(widths) == 1 else 1, tail)
+
+
+def _grouped(
+    pictures: Sequence[Path], pattern_of: Callable[[Path], SequencePattern | None]
+) -> dict[tuple[str, str], list[Path]]:
+    """Files by the sequence they belong to, (head, tail); one that belongs to none by (its name, "")."""
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for entry in pictures:
+        pattern = pattern_of(entry)
+        key = (entry.name, "") if pattern is None else (pattern.head, pattern.tail)
+        groups.setdefault(key, []).append(entry)
+    return groups
+
+
+def _pattern_without_separator(path: Path) -> SequencePattern | None:
+    """``shot0001.png``, as some renderers write it; a version (``shot_v001``) is no frame number."""
+    match = re.search(r"\d{3,}$", path.stem)
+    if match is None or re.search(r"(?:^|[._-])[vV]$", path.stem[: match.start()]):
+        return None
+    return SequencePattern(path.parent, path.stem[: match.start()], len(match[0]), path.suffix)
 
 
 def parse_frames(frames: str | Sequence[int] | None) -> list[int] | None:
@@ -162,7 +196,7 @@ def parse_frames(frames: str | Sequence[int] | None) -> list[int] | None:
         if not numbers:
             raise InputError("The frame range is empty; write frames as 1001-1100 or 1001-1100x2.")
         return numbers
-    text = frames.replace(" ", "")
+    text = re.sub(r"\s*([,x-])\s*", r"\1", frames.strip())
     if ":" in text or "y" in text.lower():
         mark = ":" if ":" in text else "y"
         raise InputError(f'The frame range "{frames}" uses "{mark}", which means different things; write a step as x.')
@@ -173,7 +207,7 @@ def parse_frames(frames: str | Sequence[int] | None) -> list[int] | None:
             raise InputError(f'"{frames}" is not a frame range; write 1001-1100, 1001-1100x2 or 1001,1005,1010-1020.')
     try:
         numbers = sorted(set(fileseq.FrameSet(text)))
-    except fileseq.FileSeqException as error:
+    except _NO_SEQUENCE as error:
         raise InputError(f'"{frames}" is not a frame range; write 1001-1100 or 1001-1100x2.') from error
     return [int(number) for number in numbers]
 

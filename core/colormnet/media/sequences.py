@@ -13,6 +13,7 @@ from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrit
 from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
     Picture,
+    check_whole,
     output_depth,
     picture_info,
     read_picture,
@@ -30,6 +31,7 @@ from colormnet.media.notation import (
     image_format,
     parse_frames,
     parse_pattern,
+    stated_frames,
 )
 
 _SCANNERS = 8
@@ -38,10 +40,10 @@ _SCANNERS = 8
 class SequenceSource:
     """An image sequence, a directory with one, or a single picture. See :func:`colormnet.media.frames.open_source`.
 
-    The headers of all frames on disk are read when it opens (a few milliseconds each at worst), so that an unreadable
-    or wrong-sized frame is named before work starts. EXR data windows that change from frame to frame are put on the
-    smallest window that holds them all (of all frames on disk, so that the part of a range does not change the
-    result); the sink cuts each frame back to its own window.
+    The headers of all frames on disk are read when it opens (a few milliseconds each at worst), so that an unreadable,
+    truncated or wrong-sized frame is named before work starts. EXR data windows that change from frame to frame are
+    put on the smallest window that holds them all (of all frames on disk, so that the part of a range does not change
+    the result); the sink cuts each frame back to its own window.
     """
 
     def __init__(self, spec: str, frames: str | Sequence[int] | None = None, layer: str | None = None) -> None:
@@ -50,12 +52,13 @@ class SequenceSource:
         self._single: Path | None = None
         self._pattern: SequencePattern | None = None
         target: SequencePattern | Path = Path(spec)
-        if has_pattern(spec):
+        if has_pattern(spec) and not Path(spec).is_file():
             target = parse_pattern(spec)
+            wanted = _agreed(spec, wanted, stated_frames(spec))
         elif Path(spec).is_dir():
             target = find_sequence(Path(spec))
         elif image_format(spec) is None:
-            what = "is not a picture, a sequence or a movie this program reads"
+            what = "is not a picture or a movie this program reads (exr, png, tif, dpx, jpg; mov, mp4, mxf, mkv)"
             raise InputError(f"{spec} {what if Path(spec).exists() else 'does not exist'}.")
         if isinstance(target, SequencePattern):
             if image_format(f"x{target.tail}") is None:
@@ -80,7 +83,10 @@ class SequenceSource:
 
         def header(number: int) -> Picture | None:
             try:
-                return read_picture(self.path(number), pixels=False, layer=self._layer)
+                picture = read_picture(self.path(number), pixels=False, layer=self._layer)
+                if number in asked:
+                    check_whole(picture.path)
+                return picture
             except ColorMNetError:
                 if number in asked:
                     raise
@@ -157,6 +163,15 @@ class SequenceSource:
         self.close()
 
 
+def _agreed(spec: str, wanted: list[int] | None, stated: list[int] | None) -> list[int] | None:
+    """The frames to read where a range may be asked for and the name may hold one (``plate.1001-1100#.exr``)."""
+    if wanted is None or stated is None:
+        return stated if wanted is None else wanted
+    if not set(wanted) <= set(stated):
+        raise InputError(f"The frames asked for are not all among those that {spec} names; leave out one of the two.")
+    return wanted
+
+
 class SequenceSink:
     """An image sequence or a single picture to write. See :func:`colormnet.media.frames.open_sink`.
 
@@ -197,6 +212,11 @@ class SequenceSink:
         if kind != self._info.format and settings.content != "layers":
             self.notes = left_out(self._info, spec, alpha=kind != "jpeg", timecode=kind in ("exr", "dpx"))
             self.alpha_apart = self._info.alpha and kind not in ("exr", "jpeg")
+
+    @property
+    def begun(self) -> bool:
+        """Frames are whole files: what is finished is seen by its name."""
+        return False
 
     def check(self) -> None:
         """Raise InputError where `prepare` would; nothing is made."""

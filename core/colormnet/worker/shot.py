@@ -12,7 +12,7 @@ from colormnet_host.protocol import Pixels
 from ..colour.spaces import ColourSpace, default_space
 from ..colouring import FrameColouring, PreparedExemplar, PreparedFrame
 from ..errors import InputError
-from ..exemplars import FittedExemplar, fit_exemplar
+from ..exemplars import FittedExemplar, fit_exemplar, turned
 from ..media.frames import Windows
 from .chain import Recipe, extend
 from .pictures import from_buffer, read_picture
@@ -170,17 +170,19 @@ class Shot:
         path = self._folder / item.file
         if item.pixels is not None:
             picture = from_buffer(item.pixels, path.read_bytes())
+            pixels, windows = picture.pixels, picture.windows
             name = item.space or self.space.name
         else:
             picture = read_picture(path)
-            if picture.hint is None:
+            if picture.hint is None or picture.info is None:
                 raise InputError(f"The exemplar {item.origin} does not say what it is; save it as EXR or PNG.")
+            pixels, windows = turned(picture.pixels, picture.info)
             name = item.space or default_space(**vars(picture.hint))
         space = ColourSpace(name, self.definition.settings.config)
         return fit_exemplar(
             item.origin,
-            picture.pixels,
-            picture.windows,
+            pixels,
+            windows,
             space,
             self.colouring,
             self.geometry.windows,

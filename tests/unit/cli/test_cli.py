@@ -101,6 +101,15 @@ def test_a_run_tells_what_it_did_and_a_second_one_refuses(arguments, tmp_path):
     assert "3 were finished before" in resumed.output
 
 
+def test_a_note_is_said_once_whether_or_not_more_is_told(arguments, write_exemplar):
+    grey = write_exemplar(0, name="grey.png", colour=False)
+    told = [*arguments, "--exemplar", grey, "--frames", "1001"]
+    for more in ("--dry-run", "--verbose"):
+        assert invoke(*told, more).output.count("no colour to speak of") == 1
+    lines = invoke(*told, "--verbose", "--overwrite", "--report", "json").stdout.splitlines()
+    assert {json.loads(line)["event"] for line in lines} >= {"note", "finished"}
+
+
 def test_progress_for_programs(arguments):
     result = invoke(*arguments, "--report", "json")
     assert result.exit_code == 0, result.output

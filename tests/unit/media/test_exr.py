@@ -5,6 +5,7 @@ import pytest
 from colormnet.errors import InputError
 from colormnet.media.frames import SinkSettings, Window, open_sink, open_source
 from colormnet.media.images import read_image_frame, write_image_frame
+from colormnet.media.integrity import ends_early
 
 from .conftest import common_header, load, save
 
@@ -294,3 +295,31 @@ def test_changing_data_windows_come_back_as_they_were(tmp_path):
         assert (after.x, after.y, after.width, after.height) == (x, y, width, height)
         assert (after.full_width, after.full_height) == (before.full_width, before.full_height)
         assert all(np.array_equal(old[name], new[name]) for name in old)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("compression", ["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "dwaa", "dwab"])
+def test_a_cut_exr_is_told_without_decoding_it_and_a_whole_one_is_not(tmp_path, compression, tiled):
+    spec = oiio.ImageSpec(70, 300, 3, oiio.HALF)
+    spec.attribute("compression", compression)
+    if tiled:
+        spec.tile_width = spec.tile_height = 32
+    save(tmp_path / "a.exr", (spec, np.random.default_rng(0).random((300, 70, 3), np.float32)))
+    assert not ends_early(tmp_path / "a.exr")
+    data = (tmp_path / "a.exr").read_bytes()
+    for kept in (len(data) - 1, len(data) * 2 // 3):
+        (tmp_path / "a.exr").write_bytes(data[:kept])
+        assert ends_early(tmp_path / "a.exr")
+
+
+def test_a_cut_exr_of_several_parts_and_a_long_header_is_told(tmp_path, rich_exr):
+    rich_exr(tmp_path / "a.exr")
+    assert not ends_early(tmp_path / "a.exr")
+    (tmp_path / "b.exr").write_bytes((tmp_path / "a.exr").read_bytes()[:-1])
+    assert ends_early(tmp_path / "b.exr")
+    spec = oiio.ImageSpec(8, 8, 3, oiio.HALF)
+    spec.attribute("comment", "x" * 200_000)
+    save(tmp_path / "c.exr", (spec, np.ones((8, 8, 3), np.float32)))
+    assert not ends_early(tmp_path / "c.exr")
+    (tmp_path / "c.exr").write_bytes((tmp_path / "c.exr").read_bytes()[:-1])
+    assert ends_early(tmp_path / "c.exr")

@@ -89,3 +89,34 @@ def test_unpadded_and_single_in_a_directory(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(InputError, match="holds no"):
         find_sequence(tmp_path / "c")
+
+
+def test_signs_for_frame_numbers_in_a_folders_name_are_only_a_name(tmp_path):
+    for folder in ("take#2", "at@1001", "%04d", "x.####"):
+        assert parse_pattern(f"{tmp_path}/{folder}/p.####.exr").path(7) == tmp_path / folder / "p.0007.exr"
+
+
+@pytest.mark.parametrize("text", ["1001-99999999999", "1001 1005", "1 2-3"])
+def test_ranges_that_would_be_taken_for_others_are_refused(text):
+    with pytest.raises(InputError, match="not a frame range"):
+        parse_frames(text)
+
+
+@pytest.mark.parametrize(
+    ("names", "found", "frames"),
+    [
+        (["p.-0002.exr", "p.-0001.exr", "p.0000.exr", "p.0001.exr"], "p.####.exr", [-2, -1, 0, 1]),
+        (["shot-0998.png", "shot-0999.png", "shot-1000.png"], "shot-####.png", [998, 999, 1000]),
+        (["shot0001.png", "shot0002.png"], "shot####.png", [1, 2]),
+        (["p.-1.exr", "p.0.exr", "p.1.exr"], "p.#.exr", [-1, 0, 1]),
+    ],
+)
+def test_a_directory_in_the_ways_that_programs_number_files(tmp_path, names, found, frames):
+    sequence = find_sequence(touch(tmp_path, *names))
+    assert str(sequence) == str(tmp_path / found)
+    assert sequence.on_disk() == frames
+
+
+def test_versions_in_a_directory_are_no_frames(tmp_path):
+    with pytest.raises(InputError, match="2 sequences"):
+        find_sequence(touch(tmp_path, "key_v001.png", "key_v002.png"))

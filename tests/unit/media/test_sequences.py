@@ -89,6 +89,36 @@ def test_unreadable_frame_is_named_before_work(plates):
     assert open_source(f"{plates}/plate.####.exr", "1001-1003").frames == [1001, 1002, 1003]
 
 
+@pytest.mark.parametrize("extension", ["exr", "png", "dpx", "jpg"])
+def test_truncated_frame_is_named_before_work(tmp_path, picture, extension):
+    for number in (1, 2, 3):
+        picture(tmp_path / f"p.{number}.{extension}", noise("float16" if extension == "exr" else "uint8", 3))
+    cut = tmp_path / f"p.2.{extension}"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    with pytest.raises(InputError, match=rf"p\.2\.{extension}.*truncated"):
+        open_source(f"{tmp_path}/p.#.{extension}")
+    assert open_source(f"{tmp_path}/p.#.{extension}", "1,3").frames == [1, 3]
+
+
+def test_a_picture_under_another_formats_name_is_judged_by_what_it_is(tmp_path, picture):
+    picture(tmp_path / "a.png", noise("uint8", 3))
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert open_source(tmp_path / "a.jpg").read(1).pixels.shape[2] == 3
+
+
+def test_a_range_in_the_name_is_kept_to(plates):
+    text = f"{plates}/plate.1002-1005x3####.exr"
+    assert open_source(text).frames == [1002, 1005]
+    assert open_source(text, "1005").frames == [1005]
+    with pytest.raises(InputError, match="leave out one"):
+        open_source(text, "1001-1003")
+
+
+def test_an_existing_file_is_no_pattern(tmp_path, picture):
+    picture(tmp_path / "take#2.png", noise("uint8", 3))
+    assert open_source(tmp_path / "take#2.png").frames == [1]
+
+
 @pytest.mark.parametrize(
     ("extension", "kind", "bits"),
     [("png", "uint8", 0), ("png", "uint16", 0), ("tif", "uint8", 0), ("tif", "uint16", 0), ("tif", "float32", 0),

@@ -44,7 +44,7 @@ def test_an_exemplar_without_a_name_is_refused(text):
         ({"exemplars": ()}, "--exemplar"),
         ({"exemplars": (ExemplarSpec("a", frame=3), ExemplarSpec("b", frame=3))}, "frame 3"),
         ({"output": "chroma"}, "--outputs chroma"),
-        ({"output": " "}, "--output"),
+        ({"output": " "}, "-o"),
         ({"plate": ""}, "plate"),
         ({"saturation": 11.0}, "saturation"),
         ({"saturation": float("nan")}, "saturation"),

@@ -271,11 +271,13 @@ def test_the_exemplar_is_never_the_output(job, tmp_path, write_plate, write_exem
 
 def test_an_unreadable_frame_stops_the_run_and_leaves_whole_frames_only(job, out):
     path = Path(job.plate).parent / "plate.1005.exr"
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
+    data = bytearray(path.read_bytes())
+    data[len(data) * 2 // 3 :] = bytes(len(data) - len(data) * 2 // 3)
+    path.write_bytes(data)
     with pytest.raises(InputError, match="1005"):
         run(job)
-    for name in content(out) if out.exists() else []:
+    assert sorted(content(out)) == [f"shot.{number}.exr" for number in range(1001, 1005)]
+    for name in content(out):
         assert read(out / name)[0].shape == (72, 128, 3)
 
 
@@ -333,6 +335,8 @@ def test_frames_with_a_step_and_other_notations(job, tmp_path, out):
         ({"model": "big"}, "released"),
         ({"device": "abacus"}, "cpu"),
         ({"frame_rate": "fast", "output": "x.mov"}, "24000/1001"),
+        ({"frame_rate": "0", "output": "x.mov"}, "24000/1001"),
+        ({"frame_rate": "-24", "output": "x.mov"}, "24000/1001"),
         ({"part": "1001", "output": "x.mov"}, "sequence"),
     ],
 )
@@ -387,6 +391,8 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
     with pytest.raises(InterruptedRun):
         run(broken, stopper, stopper.stop)
     assert not Path(broken.output).exists()
+    with pytest.raises(InputError, match="--resume"):
+        run(broken)
     told = Stopper()
     run(replace(broken, resume=True), told)
     assert told.numbers == [*done_again, 6, 7, 8]
@@ -395,6 +401,41 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
         assert one.frames == other.frames == list(range(1, 9))
         for number in one.frames:
             np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
+
+
+def test_a_run_goes_on_in_another_notation(job, out):
+    run(replace(job, frames="1001-1002"))
+    again = run(replace(job, frames="1001-1002", output=str(out / "shot.%04d.exr"), resume=True))
+    assert (again.written, again.skipped) == (0, 2)
+
+
+def test_options_without_a_part_in_the_output_are_named(job, tmp_path):
+    with planned(replace(job, codec="prores", frame_rate="25")) as plan:
+        assert [word for note in plan.notes for word in ("prores", "25") if f"{word} is not used" in note] == [
+            "prores",
+            "25",
+        ]
+    with planned(replace(job, output=str(tmp_path / "a.mov"), pixel_type="uint8", frame_rate="25")) as plan:
+        assert [note for note in plan.notes if "is not used" in note and "uint8" in note]
+        assert not [note for note in plan.notes if "frame rate" in note]
+
+
+def test_a_movies_name_is_no_pattern(job, tmp_path):
+    with planned(replace(job, output=str(tmp_path / "take#2 %04d.x####.mov"))) as plan:
+        assert "take#2" in plan.job.output
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(6, 1), (8, -1), (3, 2)])
+def test_a_picture_that_its_camera_stored_on_its_side_is_taken_upright(job, tmp_path, demo_frames, orientation, turns):
+    stored = np.ascontiguousarray(np.rot90(demo_frames[0], turns))
+    spec = oiio.ImageSpec(stored.shape[1], stored.shape[0], 3, oiio.UINT8)
+    spec.attribute("Orientation", orientation)
+    file = oiio.ImageOutput.create(str(tmp_path / "phone.jpg"))
+    assert file.open(str(tmp_path / "phone.jpg"), spec)
+    assert file.write_image(stored)
+    file.close()
+    with planned(replace(job, exemplars=(ExemplarSpec(str(tmp_path / "phone.jpg"), frame=1001),))) as plan:
+        assert plan.exemplars[0].carried_by == 1001
 
 
 def test_another_kind_of_file_holds_the_plates_space_and_says_so_or_is_converted(job, tmp_path):
