@@ -25,6 +25,7 @@ _WORKING_SIZES = {"lite": 256, "released": 448}
 # Peak bytes of one step beside weights and memory, per padded pixel in float32: measured, see tests/benchmarks.
 _STEP_BYTES_PER_PIXEL = {"lite": 1000, "released": 1000}
 _STEP_BYTES = {"lite": 0, "released": 192 * 2**20}  # and at any size: what the kernels keep for themselves
+_CLEARLY_LESS = 0.8  # of a short side that ran out of memory: the largest one that is suggested instead
 _SPARE = 0.8  # share of the free memory that a suggested working size may fill
 
 
@@ -80,13 +81,16 @@ class Model:
         return _STEP_BYTES[family] + (step + 2 * tokens * channels) * self.dtype.itemsize
 
     def suggest_working_size(self, height: int, width: int, settings: MemorySettings | None = None) -> int | None:
-        """Short side in pixels, below that of (height, width), of a frame that fits the device; None if none does."""
+        """Short side in pixels, well below that of (height, width), of a frame that fits the device; None if none does.
+
+        Asked for where memory ran out, whatever the system had promised: a little less would run out as well.
+        """
         room = _SPARE * free_memory(self.device)
         if self.device.type == "cuda":
             room -= self.weight_bytes
         short = min(height, width)
         grid = self.network.grid
-        for size in range((short - 1) // grid * grid, 0, -grid):
+        for size in range(int(_CLEARLY_LESS * short) // grid * grid, 0, -grid):
             if self.estimate_bytes(round(height * size / short), round(width * size / short), settings) <= room:
                 return size
         return None

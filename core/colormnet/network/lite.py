@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from colormnet.network.folding import fold_norms
 from colormnet.network.interface import ColorNetwork, Decoded, Keys, Readout, Values
-from colormnet.network.motion import backward_flow, backward_flows, warp
+from colormnet.network.motion import backward_flow, backward_flows, warp, whole_precision
 
 _BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0's maps
 _STRIDES = (2, 4, 8, 16, 32)
@@ -202,7 +202,7 @@ def _carry(luminance: Tensor, far: tuple[Tensor, ...], chained: Tensor, flow: Te
     """Look at the luminance and chroma ``far`` along ``flow``, found around what the frames between add up to."""
     seen = warp(torch.cat((far[1], far[0]), 1), flow)
     doubt = (flow - chained).norm(dim=1, keepdim=True).clamp(max=_DOUBT) / _DOUBT
-    return _Carried(seen[:, :2], seen[:, 2:] - luminance, doubt)
+    return _Carried(seen[:, :2], seen[:, 2:] - luminance, doubt.to(luminance.dtype))
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -330,7 +330,7 @@ class Lite(ColorNetwork):
             where ``values`` are given.
         """
         certainty = torch.ones_like(luminance) if kept is None else kept[0]
-        own = luminance, chroma, torch.zeros_like(chroma)
+        own = luminance, chroma, torch.zeros_like(chroma, dtype=whole_precision(chroma))
         anchor = memorised = own
         if earlier is not None and kept is not None:
             anchor = earlier[4], earlier[5], kept[1]
@@ -351,16 +351,16 @@ class Lite(ColorNetwork):
         """
         past, light, chroma, certainty = reference[:4]
         flow = backward_flow(luminance, light)
-        seen = warp(torch.cat((chroma, light, certainty, reference[6], reference[9]), 1), flow)
+        seen = warp(torch.cat((chroma, light, certainty), 1), flow)
         frames = reference[4:6], reference[7:9]
-        chained = flow + seen[:, 4:6], flow + seen[:, 6:]
+        chained = (flow.repeat(1, 2, 1, 1) + warp(torch.cat((reference[6], reference[9]), 1), flow)).chunk(2, 1)
         flows = backward_flows(luminance, [(frame[0], start) for frame, start in zip(frames, chained, strict=True)])
         farther = [_carry(luminance, *each) for each in zip(frames, chained, flows, strict=True)]
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)
         carried = torch.cat((seen[:, :2], *(far.chroma for far in farther)), 1)
         misses = (seen[:, 2:3] - luminance, *(far.missed for far in farther))
-        missed = torch.cat((*misses, *(far.doubt for far in farther), 1 - seen[:, 3:4]), 1)
+        missed = torch.cat((*misses, *(far.doubt for far in farther), 1 - seen[:, 3:]), 1)
         return read8, sure8, carried, missed, *flows
 
     def decode(
@@ -401,7 +401,7 @@ class Lite(ColorNetwork):
         present = torch.full_like(sure8, 0.0 if local is None else 1.0)
         answers = (readout, readout.exemplars or readout)
         memory4, exemplars4 = (F.pixel_shuffle(r.value[:, : 2 * _CHROMA_PATCH**2], _CHROMA_PATCH) for r in answers)
-        read16 = [plane for r in answers for plane in (r.value, r.similarity.exp(), r.similarity / 8)]
+        read16 = [plane.to(p16.dtype) for r in answers for plane in (r.value, r.similarity.exp(), r.similarity / 8)]
         d16 = self.res16(self.in16(torch.cat((p16, *read16), 1)))
         missed2 = F.avg_pool2d(missed.abs(), 2)
         missed4, carried4 = F.avg_pool2d(missed2, 2), F.avg_pool2d(carried, 4)

@@ -39,7 +39,7 @@ def backward_flow(luminance: Tensor, earlier: Tensor, start: Tensor | None = Non
         start: (B, 2, H, W) where to begin the search, None for no motion.
 
     Returns:
-        (B, 2, H, W) displacement (dx, dy) in pixels, on the device and in the dtype of ``luminance``. No gradient.
+        (B, 2, H, W) displacement (dx, dy) in pixels, on the device of ``luminance``, float32 at least. No gradient.
         Computed on the CPU; the same planes give the same flow whatever the machine's core count.
     """
     return backward_flows(luminance, [(earlier, start)])[0]
@@ -62,7 +62,7 @@ def backward_flows(luminance: Tensor, searches: Sequence[tuple[Tensor, Tensor | 
         flows = [_flow(tasks[0])] if len(tasks) == 1 else list(_side_by_side().map(_flow, tasks))
     finally:
         cv2.setNumThreads(threads)
-    stacked = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(luminance.device, luminance.dtype)
+    stacked = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(luminance.device, whole_precision(luminance))
     return list(torch.unflatten(stacked, 0, (len(searches), len(now))))
 
 
@@ -76,15 +76,25 @@ def _side_by_side() -> ThreadPoolExecutor:
 
 
 def warp(plane: Tensor, flow: Tensor) -> Tensor:
-    """``plane`` (B, C, H, W) seen at ``flow`` (B, 2, H, W; dx, dy in pixels): bilinear, edges repeated."""
+    """``plane`` (B, C, H, W) seen at ``flow`` (B, 2, H, W; dx, dy in pixels): bilinear, edges repeated.
+
+    Computed in float32 at least (half precision cannot tell neighbouring pixels apart), in the dtype of ``plane``.
+    """
     height, width = plane.shape[-2:]
     y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
     x = torch.arange(width, device=flow.device, dtype=torch.float32)
     # grid_sample wants (-1, 1) between the outer edges of the outer pixels.
     grid_x = (2 * (x + flow[:, 0].float()) + 1) / width - 1
     grid_y = (2 * (y + flow[:, 1].float()) + 1) / height - 1
-    grid = torch.stack((grid_x, grid_y), -1).to(plane.dtype)
-    return F.grid_sample(plane, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    dtype = whole_precision(plane)
+    grid = torch.stack((grid_x, grid_y), -1).to(dtype)
+    seen = F.grid_sample(plane.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return seen.to(plane.dtype)
+
+
+def whole_precision(plane: Tensor) -> torch.dtype:
+    """The dtype for places and motion: that of ``plane``, or float32 where that is a half."""
+    return torch.promote_types(plane.dtype, torch.float32)
 
 
 def grey_levels(luminance: Tensor) -> list[Grey]:

@@ -58,7 +58,7 @@ def test_the_fingerprint_is_that_of_the_weights_in_the_file(unsettled):
     assert shipped.fingerprint == colormnet.Model("lite", copy.deepcopy(unsettled)).fingerprint
 
 
-@pytest.mark.parametrize("kept, frame", [(6, 0), (9, 5)], ids=["anchor", "memorised"])
+@pytest.mark.parametrize(("kept", "frame"), [(6, 0), (9, 5)], ids=["anchor", "memorised"])
 def test_the_motion_to_a_farther_frame_follows_the_chain(planes, kept, frame):
     """After each step the kept motion takes that frame's luminance to the newest's better than no motion does."""
     session = Colorizer(load_model("lite", device="cpu"), clip_length=len(planes))
@@ -102,3 +102,16 @@ def test_small_pictures_have_motion_too(size):
     flow = backward_flow(plane, plane)
     assert flow.shape == (1, 2, *size)
     assert torch.isfinite(flow).all()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_stays_near_the_whole_one(planes, precision):
+    """Motion is kept in float32: in halves a picture's far side has no single pixels any more."""
+
+    def run(given):
+        session = Colorizer(load_model("lite", device="cpu", precision=given), clip_length=len(planes))
+        chroma = np.stack([planes[0][0, 0].numpy(), -planes[0][0, 0].numpy()]) * 0.3
+        session.add_exemplar(planes[0][0, 0].numpy(), chroma, first_frame=True)
+        return np.stack([session.step(plane[0, 0].numpy()) for plane in planes])
+
+    assert np.abs(run(precision) - run("float32")).mean() < 2e-3
