@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from colormnet.network.folding import fold_norms
 from colormnet.network.interface import ColorNetwork, Decoded, Keys, Readout, Values
-from colormnet.network.motion import backward_flow, backward_flows, warp, whole_precision
+from colormnet.network.motion import backward_flow, warp, whole_precision
 
 _BACKBONE_CHANNELS = (16, 24, 40, 112, 320)  # EfficientNet-Lite0's maps
 _STRIDES = (2, 4, 8, 16, 32)
@@ -354,7 +354,7 @@ class Lite(ColorNetwork):
         seen = warp(torch.cat((chroma, light, certainty), 1), flow)
         frames = reference[4:6], reference[7:9]
         chained = (flow.repeat(1, 2, 1, 1) + warp(torch.cat((reference[6], reference[9]), 1), flow)).chunk(2, 1)
-        flows = backward_flows(luminance, [(frame[0], start) for frame, start in zip(frames, chained, strict=True)])
+        flows = [backward_flow(luminance, frame[0], start) for frame, start in zip(frames, chained, strict=True)]
         farther = [_carry(luminance, *each) for each in zip(frames, chained, flows, strict=True)]
         centre = (F.avg_pool2d(flow, 8) / 8).round().long()
         read8, sure8 = self.local(keys.maps[4], past, F.pixel_unshuffle(F.avg_pool2d(chroma, 4), 2), centre)

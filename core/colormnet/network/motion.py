@@ -1,9 +1,6 @@
 """Dense motion between two frames' luminance: DIS optical flow (OpenCV), and what local attention makes of it."""
 
-import functools
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -13,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Flow = npt.NDArray[np.float32]
-Grey = npt.NDArray[np.uint8]
 
 
 def _search() -> cv2.DISOpticalFlow:
@@ -42,37 +38,21 @@ def backward_flow(luminance: Tensor, earlier: Tensor, start: Tensor | None = Non
         (B, 2, H, W) displacement (dx, dy) in pixels, on the device of ``luminance``, float32 at least. No gradient.
         Computed on the CPU; the same planes give the same flow whatever the machine's core count.
     """
-    return backward_flows(luminance, [(earlier, start)])[0]
-
-
-def backward_flows(luminance: Tensor, searches: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
-    """`backward_flow` of one frame to several earlier ones, side by side; ``searches``: (earlier, start) of each."""
-    now = grey_levels(luminance)
-    tasks: list[tuple[Grey, Grey, Flow | None]] = []
-    for earlier, start in searches:
-        starts: Sequence[Flow | None] = [None] * len(now)
-        if start is not None:
-            # A copy of its own: DIS writes into the plane it starts from.
-            starts = list(np.array(start.detach().float().permute(0, 2, 3, 1).cpu().numpy(), order="C"))
-        tasks += zip(now, grey_levels(earlier), starts, strict=True)
+    now, then = grey_levels(luminance), grey_levels(earlier)
+    starts: Sequence[Flow | None] = [None] * len(now)
+    if start is not None:
+        # A copy of its own: DIS writes into the plane it starts from.
+        starts = list(np.array(start.detach().float().permute(0, 2, 3, 1).cpu().numpy(), order="C"))
     # DIS splits the picture by the number of threads, and its result with it.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        flows = [_flow(tasks[0])] if len(tasks) == 1 else list(_side_by_side().map(_flow, tasks))
+        dis = _search()
+        flows = [dis.calc(a, b, c) for a, b, c in zip(now, then, starts, strict=True)]
     finally:
         cv2.setNumThreads(threads)
-    stacked = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(luminance.device, whole_precision(luminance))
-    return list(torch.unflatten(stacked, 0, (len(searches), len(now))))
-
-
-def _flow(task: tuple[Grey, Grey, Flow | None]) -> Flow:
-    return np.asarray(_search().calc(*task), np.float32)
-
-
-@functools.cache
-def _side_by_side() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="colormnet-motion")
+    stacked = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
+    return stacked.to(luminance.device, whole_precision(luminance))
 
 
 def warp(plane: Tensor, flow: Tensor) -> Tensor:
@@ -97,7 +77,7 @@ def whole_precision(plane: Tensor) -> torch.dtype:
     return torch.promote_types(plane.dtype, torch.float32)
 
 
-def grey_levels(luminance: Tensor) -> list[Grey]:
+def grey_levels(luminance: Tensor) -> list[npt.NDArray[np.uint8]]:
     """(B, 1, H, W) network units -> B planes (H, W) in 0..255, as DIS wants them."""
     scaled = ((luminance.detach().float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
     return [plane.numpy() for plane in scaled[:, 0].cpu()]

@@ -14,7 +14,7 @@ from colormnet.media.frames import open_source
 from colormnet.network import checkpoint
 from colormnet.network.folding import fold_norms
 from colormnet.network.lite import Lite, LiteConfig
-from colormnet.network.motion import backward_flow, backward_flows, warp
+from colormnet.network.motion import backward_flow, warp
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,6 @@ def test_the_motion_to_a_farther_frame_follows_the_chain(planes, kept, frame):
     still = (planes[frame] - last).abs().mean()
     moved = (warp(planes[frame], session._reference[kept]) - last).abs().mean()
     assert moved < 0.8 * still
-
-
-def test_several_searches_side_by_side_find_what_each_finds_alone(planes):
-    start = backward_flow(planes[4], planes[2])
-    together = backward_flows(planes[4], [(planes[0], start), (planes[3], None)])
-    assert torch.equal(together[0], backward_flow(planes[4], planes[0], start))
-    assert torch.equal(together[1], backward_flow(planes[4], planes[3]))
 
 
 def test_a_picture_is_padded_no_further_than_its_tokens_need(unsettled):
