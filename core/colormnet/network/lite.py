@@ -67,9 +67,9 @@ class LiteConfig:
     width2: int = 16
     match: int = 16
     window: int = 5
-    gate_reluctance: float = 2.0
-    anchor_reluctance: float = 0.0
-    memorised_reluctance: float = 0.0
+    gate_reluctance: float = 2.5
+    anchor_reluctance: float = 1.6
+    memorised_reluctance: float = 1.6
 
 
 def _bend(x: Tensor) -> Tensor:
