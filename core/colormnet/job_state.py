@@ -13,43 +13,33 @@ import hashlib
 import json
 import os
 import re
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .files import temporary_beside, whole_file
+from .media.atomic import prepare_folder
 from .media.notation import has_pattern, is_movie, parse_pattern
 
 STATE_FOLDER = ".colormnet"
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.ckpt")
 
 
-@contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    """A name in the same folder that nobody else uses; what is left there goes. Raises InputError."""
-    # Not the process id alone: tasks of one job on several machines share the folder.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); make room or mend access.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file in the same folder, then give it its name. Raises InputError."""
-    with _temporary_beside(path) as temporary:
+    """Let ``write`` fill a temporary file in the same folder (made if need be), then give it its name.
+
+    Raises InputError.
+    """
+    prepare_folder(path.parent, path.name)
+    with whole_file(path) as temporary:
         write(temporary)
-        os.replace(temporary, path)
 
 
 def create_whole(path: Path, text: str) -> None:
     """Give ``path`` its content unless it exists: of several that try at once, the first wins. Raises InputError."""
-    with _temporary_beside(path) as temporary:
+    prepare_folder(path.parent, path.name)
+    with temporary_beside(path) as temporary:
         _write_text(temporary, text)
         try:
             os.link(temporary, path)  # unlike a rename, it fails where the name is taken
@@ -133,7 +123,7 @@ class JobState:
 
     def clear(self) -> None:
         """Forget everything: identity, records and snapshots."""
-        for path in (*self.folder.glob("snapshot-*.ckpt"), *(self.folder / "frames").glob("*.json")):
+        for path in (*self.folder.glob("snapshot-*.ckpt"), *(self.folder / "frames").glob("[!.]*.json")):
             path.unlink(missing_ok=True)
         (self.folder / "job.json").unlink(missing_ok=True)
 
@@ -154,8 +144,13 @@ class JobState:
     # --- snapshots ------------------------------------------------------------------------------------------------
 
     def save_snapshot(self, frames_done: int, save: Callable[[Path], None]) -> None:
-        """Keep the session as it is after ``frames_done`` frames."""
-        write_whole(self.folder / f"snapshot-{frames_done}.ckpt", save)
+        """Keep the session as it is after ``frames_done`` frames.
+
+        ``save`` writes the file whole or not at all, as `Colorizer.save` does, so that an error names the snapshot.
+        """
+        path = self.folder / f"snapshot-{frames_done}.ckpt"
+        prepare_folder(path.parent, path.name)
+        save(path)
 
     def snapshots(self) -> dict[int, Path]:
         """Frames done -> snapshot file, ascending."""

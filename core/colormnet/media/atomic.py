@@ -1,80 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Where output may go: folders that can be written to, and never over the input."""
 
 from __future__ import annotations
 
 import errno
 import os
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from colormnet.errors import InputError
+from colormnet.files import PARTIAL, whole_file, write_error
 
-PARTIAL = ".partial"
-
-
-def partial_name(path: Path) -> Path:
-    """A name in the same folder that nobody else uses: hidden, and with the extension that writers go by."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}{path.suffix}")
-
-
-@contextmanager
-def whole_file(path: Path, fsync: bool = False) -> Iterator[Path]:
-    """A temporary name to write to; it becomes ``path`` when the block ends well and vanishes when it does not.
-
-    Raises:
-        InputError: no permission, disk full, folder gone: one sentence that names the file.
-    """
-    temporary = partial_name(path)
-    try:
-        yield temporary
-        if fsync:
-            _flush(temporary)
-        os.replace(temporary, path)
-        if fsync:
-            _flush(path.parent)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _flush(path: Path) -> None:
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    with suppress(PermissionError):  # Windows does not open folders
-        handle = os.open(path, flags)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_error(path: Path, problem: OSError | str) -> InputError:
-    """The one sentence for a write that failed; ``problem`` is the system's error or a library's text."""
-    text = " ".join(str(problem).split())
-    number = problem.errno if isinstance(problem, OSError) else None
-    low = text.lower()
-    if number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in low or "quota exceeded" in low:
-        return InputError(f"The disk is full: {path} was not written; free some space and resume.")
-    if number == errno.EFBIG or "file too large" in low:
-        return InputError(f"{path} was not written: the file is larger than the system allows.")
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "permission denied" in low or "read-only" in low:
-        return InputError(f"There is no permission to write {path}; choose another folder or change its rights.")
-    if free_space(path) is not None and (free_space(path) or 0) < 1 << 20:
-        return InputError(f"The disk is full: {path} was not written; free some space and resume.")
-    return InputError(f"{path} could not be written ({text or 'unknown reason'}).")
-
-
-def free_space(path: Path) -> int | None:
-    """Bytes free to this user on the disk that holds the file's folder; None where the system does not tell."""
-    if not hasattr(os, "statvfs"):
-        return None
-    with suppress(OSError):
-        state = os.statvfs(path.parent)
-        return state.f_bavail * state.f_frsize
-    return None
+__all__ = ["PARTIAL", "check_folder", "prepare_folder", "refuse_overwrite", "whole_file"]
 
 
 def check_folder(folder: Path, name: str) -> None:

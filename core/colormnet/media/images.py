@@ -20,7 +20,7 @@ import numpy.typing as npt
 import OpenImageIO as oiio  # noqa: N813 - the library's own short name
 
 from colormnet.errors import InputError
-from colormnet.media.atomic import free_space, whole_file, write_error
+from colormnet.files import free_space, whole_file, write_error
 from colormnet.media.channels import ColourChannels, find_colour, layer_name
 from colormnet.media.frames import ColourHint, FloatArray, MediaInfo, PlateFrame, SinkSettings, Window
 from colormnet.media.integrity import ends_early

@@ -27,7 +27,8 @@ import ffmpeg
 import numpy as np
 
 from colormnet.errors import DeviceError, InputError, InterruptedRun
-from colormnet.media.atomic import check_folder, partial_name, prepare_folder, refuse_overwrite, write_error
+from colormnet.files import partial_name, write_error
+from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
 from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
 from colormnet.media.frames import (
     ColourHint,

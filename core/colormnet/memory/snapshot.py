@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 from colormnet.errors import InputError
+from colormnet.files import whole_file
 
 FORMAT = "colormnet-snapshot"
 VERSION = 1
@@ -27,28 +27,14 @@ class Snapshot:
 
 
 def write(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a snapshot atomically (temporary file in the same directory, then rename).
-
-    Raises InputError when the place cannot be written.
-    """
+    """Write a snapshot, whole or not at all. Raises InputError: disk full, no permission, folder gone."""
     target = Path(path)
     metadata = {"format": FORMAT, "version": str(VERSION), "session": json.dumps(header)}
     # Cloned, since a network's reference may name one tensor twice, or a view of another, which the format refuses.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = safetensors.torch.save(copies, metadata)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        reason = error.strerror or error
-        raise InputError(f"cannot write the snapshot {target}: {reason}; choose another place") from error
+    with whole_file(target, fsync=True) as temporary:
+        temporary.write_bytes(data)
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:

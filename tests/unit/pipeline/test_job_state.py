@@ -1,10 +1,14 @@
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from colormnet.errors import InputError
+from colormnet.files import partial_name
 from colormnet.job_state import FrameRecord, JobState, differences, fingerprint
+from colormnet.memory import snapshot
 
 ME = {"plate": "abc", "saturation": "1.0"}
 
@@ -50,18 +54,51 @@ def test_snapshots_are_sorted_by_frames_and_the_oldest_go(tmp_path):
     assert state.identity() is None
 
 
-def test_a_failing_snapshot_leaves_the_old_one_and_no_debris(tmp_path):
+def test_a_failing_snapshot_leaves_the_old_one_and_no_debris_and_names_what_it_would_have_been(tmp_path, monkeypatch):
+    state = JobState(tmp_path / "state")
+    state.save_snapshot(50, lambda path: snapshot.write(path, {"good": 1}, {}))
+
+    def full(self, data):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    target = state.folder / "snapshot-50.ckpt"
+    expected = re.escape(f"The disk is full: {target} was not written; free some space and resume.")
+    with pytest.raises(InputError, match=expected):
+        state.save_snapshot(50, lambda path: snapshot.write(path, {"good": 2}, {}))
+    assert snapshot.read(state.snapshots()[50]).header == {"good": 1}
+    assert sorted(os.listdir(state.folder)) == ["snapshot-50.ckpt"]
+
+
+def test_others_may_read_a_snapshot(tmp_path):
+    """The tasks of a farm may run under several users."""
+    other = tmp_path / "by the umask"
+    other.touch()
+    JobState(tmp_path).save_snapshot(1, lambda path: snapshot.write(path, {}, {}))
+    assert JobState(tmp_path).snapshots()[1].stat().st_mode == other.stat().st_mode
+
+
+def test_a_failing_record_names_itself(tmp_path, monkeypatch):
+    (tmp_path / "frames").mkdir()
+
+    def full(self, *given, **named):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
     state = JobState(tmp_path)
-    state.save_snapshot(50, lambda path: path.write_text("good"))
+    for act in (lambda: state.record(7, FrameRecord("a", 1, "", 1.0)), lambda: state.claim(ME)):
+        with pytest.raises(InputError, match=r"The disk is full: .*(7|job)\.json was not written; free some space"):
+            act()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
-    def fail(path):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
 
-    with pytest.raises(InputError, match="No space left"):
-        state.save_snapshot(50, fail)
-    assert state.snapshots()[50].read_text() == "good"
-    assert sorted(os.listdir(tmp_path)) == ["snapshot-50.ckpt"]
+def test_starting_afresh_leaves_alone_what_another_task_is_writing(tmp_path):
+    state = JobState(tmp_path)
+    state.record(1, FrameRecord("a", 1, "", 1.0))
+    under_way = partial_name(tmp_path / "frames" / "2.json")
+    under_way.touch()
+    state.clear()
+    assert list((tmp_path / "frames").iterdir()) == [under_way]
 
 
 def test_a_damaged_identity_is_an_error_and_not_a_free_pass(tmp_path):
