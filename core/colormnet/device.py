@@ -89,15 +89,19 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device))
     if sys.platform.startswith("linux"):
-        available = 0
-        with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
-            available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-        limits = [limit for limit in (_cgroup_free(), available) if limit]
+        limits = [limit for limit in (_system_free(), _cgroup_free(), _address_space_free()) if limit is not None]
         if limits:
             return min(limits)
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return 4 * 2**30
+
+
+def _system_free() -> int | None:
+    """Bytes that Linux can give without swapping, or None where it does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+    return None
 
 
 def _cgroup_free() -> int | None:
@@ -108,6 +112,18 @@ def _cgroup_free() -> int | None:
         if limit != "max":
             with open("/sys/fs/cgroup/memory.current") as stream:
                 return max(0, int(limit) - int(stream.read()))
+    return None
+
+
+def _address_space_free() -> int | None:
+    """Bytes left under a limit on this process's address space (``ulimit -v``), or None where there is none."""
+    import resource  # not there on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/statm") as stream:
+        return max(0, limit - int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
     return None
 
 

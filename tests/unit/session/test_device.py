@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -31,6 +33,28 @@ def test_auto_is_a_device_that_is_here():
     assert str(choose_device("auto")) in {name.split(":")[0] for name in available_devices()}
     assert "cpu" in describe_devices()
     assert free_memory(torch.device("cpu")) > 50 * 2**20
+
+
+LIMITED = """
+import resource
+import torch
+from colormnet.device import free_memory
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 40 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(free_memory(torch.device("cpu")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits and tells address space")
+def test_a_limit_on_the_address_space_counts():
+    """As of ``ulimit -v``."""
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    assert 20 * 2**20 < int(done.stdout) <= 40 * 2**20
+
+
+def test_no_room_left_is_no_missing_limit(monkeypatch):
+    monkeypatch.setattr("colormnet.device._cgroup_free", lambda: 0)
+    assert free_memory(torch.device("cpu")) == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
