@@ -38,7 +38,7 @@ def read_picture(spec: ExemplarSpec) -> tuple[PlateFrame, FrameSource]:
     """
     frames = None if spec.picture is None else [spec.picture]
     try:
-        source = open_source(spec.path, frames)
+        source = open_source(spec.path, frames, exemplar=True)
     except InputError as error:
         raise InputError(f"The exemplar {spec} cannot be used. {error}") from error
     with source:

@@ -59,7 +59,7 @@ class ColourHint:
     """What a file itself says about its colour; :func:`colormnet.colour.spaces.default_space` reads it.
 
     Attributes:
-        format: "exr", "png", "tiff", "dpx", "jpeg" or "movie".
+        format: as :attr:`MediaInfo.format`.
         floating: the colour channels are half or float.
         tag: a colour space or transfer name from the header ("Rec709", "KodakLog", "lin_ap1_scene"...), or None.
         chromaticities: red, green, blue, white (x, y) from an EXR header, or None.
@@ -78,7 +78,7 @@ class MediaInfo:
     Attributes:
         name: the footage as a person would write it (pattern or path).
         kind: "sequence", "still" or "movie".
-        format: "exr", "png", "tiff", "dpx", "jpeg" or "movie".
+        format: "exr", "png", "tiff", "dpx", "jpeg" or "movie"; of an exemplar also "gif", "webp" or "bmp".
         width, height: of the pixels :meth:`FrameSource.read` returns (the data window), in pixels.
         display: display window; differs from the data window for overscan and cropped renders.
         data: data window.
@@ -186,7 +186,7 @@ class FrameSource(Protocol):
         ...
 
     def read(self, number: int) -> PlateFrame:
-        """Read one frame. Raises InputError: unreadable, truncated, of another size than the first."""
+        """Read one frame. Raises InputError: unreadable, truncated, of another size or pixel aspect than the first."""
         ...
 
     def paths(self) -> list[Path]:
@@ -208,8 +208,8 @@ class FrameSource(Protocol):
 class FrameSink(Protocol):
     """Footage to write. Every output file appears whole or not at all.
 
-    Use it as a context manager: leaving normally calls ``close``; leaving by ``KeyboardInterrupt`` or
-    ``InterruptedRun`` calls ``suspend``; leaving by any other error calls ``abort``.
+    Use it as a context manager: leaving normally calls ``close``, leaving by an error ``suspend``. What is finished
+    stays, whatever went wrong: a full disk, a plate frame that cannot be read, an interrupt.
     """
 
     def has(self, number: int) -> bool:
@@ -251,15 +251,24 @@ class FrameSink(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish: a movie gets its name here. Frames missing from a movie raise InputError."""
+        """Finish: a movie gets its name here.
+
+        Raises InputError where frames of a movie are missing or the disk is full; it is as after ``suspend`` then.
+        """
         ...
 
     def suspend(self) -> None:
-        """Stop early but keep what is whole, so that a sink opened with ``resume=True`` continues."""
+        """Stop early but keep what is whole, so that a sink opened with ``resume=True`` continues.
+
+        Nothing half-written stays, and nothing at all where nothing is whole. Safe to call twice, and after ``close``.
+        """
         ...
 
     def abort(self) -> None:
-        """Drop everything unfinished; finished image files stay. Safe to call twice, and after ``close``."""
+        """Drop everything but finished files: picture files stay, the segments of an unfinished movie go.
+
+        Safe to call twice, and after ``close``.
+        """
         ...
 
     def __enter__(self) -> FrameSink: ...
@@ -269,7 +278,9 @@ class FrameSink(Protocol):
     ) -> None: ...
 
 
-def open_source(spec: str | Path, frames: str | Sequence[int] | None = None, layer: str | None = None) -> FrameSource:
+def open_source(
+    spec: str | Path, frames: str | Sequence[int] | None = None, layer: str | None = None, *, exemplar: bool = False
+) -> FrameSource:
     """Open footage for reading; every frame asked for is known to exist before this returns.
 
     Args:
@@ -279,6 +290,7 @@ def open_source(spec: str | Path, frames: str | Sequence[int] | None = None, lay
         frames: ``1001-1100``, ``1001-1100x2`` (x = step), comma lists of these, or numbers; None = all there are.
             The first frame of a movie is frame 1.
         layer: for files with several pictures in them, the layer, part or view to colour; None = the main one.
+        exemplar: the footage is only looked at: GIF (its first picture), WebP and BMP will do as well.
 
     Raises:
         InputError: nothing there, missing frames (named), bad range, several sequences in the directory, unreadable.
@@ -291,7 +303,7 @@ def open_source(spec: str | Path, frames: str | Sequence[int] | None = None, lay
         raise InputError("No plate was named: give a sequence, a directory, a picture or a movie.")
     if movie.is_movie(text) and not Path(text).is_dir():
         return movie.MovieSource(text, frames)
-    return sequences.SequenceSource(text, frames, layer)
+    return sequences.SequenceSource(text, frames, layer, exemplar)
 
 
 def left_out(info: MediaInfo, name: str, *, alpha: bool, timecode: bool) -> tuple[str, ...]:

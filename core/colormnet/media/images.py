@@ -40,6 +40,8 @@ _CAN_HOLD = {
     "jpeg": ("uint8",),
 }
 
+_WIDEST_PIXEL = 16.0
+_TURNED = ("jpeg", "png", "tiff", "webp")  # formats whose pictures programs turn as their headers ask
 # Formats whose libraries write past a full disk without a word (PNG) or end the process (JPEG), with their end marks.
 _DEAF = {"png": b"IEND", "jpeg": b"\xff\xd9"}
 _LIBRARY_NAMES = {"exr": "openexr"}
@@ -93,12 +95,14 @@ class PictureFrame:
 def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> Picture:
     """Read a file with all its parts, or only the headers.
 
+    Of GIF, WebP and BMP, which only exemplars have, the first picture.
+
     Raises:
         InputError: missing, unreadable, truncated, deep, mip-mapped, without colour, of an unknown format.
     """
-    kind = image_format(path)
+    kind = image_format(path, exemplar=True)
     if kind is None:
-        raise InputError(f"{path} is not a picture this program reads (EXR, PNG, TIFF, DPX, JPEG).")
+        raise InputError(f"{path} is not a picture this program reads (EXR, PNG, TIFF, DPX, JPEG, GIF, WebP, BMP).")
     if not path.is_file():
         raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
     if not os.access(path, os.R_OK):
@@ -112,16 +116,16 @@ def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> P
     try:
         if pixels:
             check_whole(path)  # some decoders fill what is missing with grey and say nothing
-        parts = _read_parts(source, path, pixels)
+        parts = _read_parts(source, path, pixels, first_only=image_format(path) is None)
     finally:
         source.close()
     names = [(_part_name(part.spec), tuple(part.spec.channelnames)) for part in parts]
     return Picture(path, kind, tuple(parts), find_colour(names, str(path), layer))
 
 
-def _read_parts(source: Any, path: Path, pixels: bool) -> list[Part]:
+def _read_parts(source: Any, path: Path, pixels: bool, first_only: bool = False) -> list[Part]:
     parts: list[Part] = []
-    while source.seek_subimage(len(parts), 0):
+    while not (first_only and parts) and source.seek_subimage(len(parts), 0):
         number = len(parts)
         spec = oiio.ImageSpec(source.spec())
         if spec.deep:
@@ -200,7 +204,7 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
     """What is known of footage whose first picture this is; ``canvas`` is the window that frames are read on."""
     spec = picture.spec
     part = picture.parts[picture.colour.part]
-    aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0)) or 1.0
+    aspect = pixel_aspect(spec)
     notes = []
     if abs(aspect - 1.0) > 1e-4:
         notes.append(
@@ -247,9 +251,15 @@ def picture_info(picture: Picture, name: str, kind: str, canvas: Window) -> Medi
     )
 
 
+def pixel_aspect(spec: Any) -> float:
+    """Width of a pixel over its height; 1 where the header does not say, or says what cannot be."""
+    aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
+    return aspect if 1 / _WIDEST_PIXEL <= aspect <= _WIDEST_PIXEL else 1.0
+
+
 def _orientation(picture: Picture) -> int:
     """1 to 8 as in EXIF. Nobody turns EXR and DPX plates by such a mark."""
-    stated = picture.spec.get_int_attribute("Orientation", 1) if picture.format in ("jpeg", "png", "tiff") else 1
+    stated = picture.spec.get_int_attribute("Orientation", 1) if picture.format in _TURNED else 1
     return int(stated) if 1 <= stated <= 8 else 1
 
 

@@ -23,6 +23,8 @@ IMAGE_FORMATS = {
     ".jpeg": "jpeg",
 }
 
+EXEMPLAR_FORMATS = {**IMAGE_FORMATS, ".gif": "gif", ".webp": "webp", ".bmp": "bmp"}
+
 MOVIE_SUFFIXES = (".mov", ".mp4", ".mxf", ".mkv", ".m4v", ".qt")
 
 # "#" alone is one digit, "####" four (Nuke's habit; fileseq's own default makes "####" sixteen).
@@ -70,9 +72,12 @@ def _pad(number: int, digits: int) -> str:
     return f"{number:0{digits}d}" if number >= 0 else f"-{-number:0{digits}d}"
 
 
-def image_format(path: str | Path) -> str | None:
-    """ "exr", "png", "tiff", "dpx" or "jpeg" by the extension; None for anything else."""
-    return IMAGE_FORMATS.get(Path(str(path)).suffix.lower())
+def image_format(path: str | Path, exemplar: bool = False) -> str | None:
+    """ "exr", "png", "tiff", "dpx" or "jpeg" by the extension; None for anything else.
+
+    ``exemplar``: also "gif", "webp" and "bmp", which are read, but are neither plates nor written.
+    """
+    return (EXEMPLAR_FORMATS if exemplar else IMAGE_FORMATS).get(Path(str(path)).suffix.lower())
 
 
 def is_movie(text: str) -> bool:

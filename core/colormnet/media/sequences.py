@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from colormnet.errors import ColorMNetError, InputError, InterruptedRun
+from colormnet.errors import ColorMNetError, InputError
 from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
 from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
@@ -16,6 +16,7 @@ from colormnet.media.images import (
     check_whole,
     output_depth,
     picture_info,
+    pixel_aspect,
     read_picture,
     same_geometry,
     to_frame,
@@ -35,18 +36,21 @@ from colormnet.media.notation import (
 )
 
 _SCANNERS = 8
+_SAME_ASPECT = 2e-3  # formats that state it as a resolution round it
 
 
 class SequenceSource:
     """An image sequence, a directory with one, or a single picture. See :func:`colormnet.media.frames.open_source`.
 
     The headers of all frames on disk are read when it opens (a few milliseconds each at worst), so that an unreadable,
-    truncated or wrong-sized frame is named before work starts. EXR data windows that change from frame to frame are
-    put on the smallest window that holds them all (of all frames on disk, so that the part of a range does not change
-    the result); the sink cuts each frame back to its own window.
+    truncated or wrong-sized frame, or one of another pixel aspect, is named before work starts. EXR data windows that
+    change from frame to frame are put on the smallest window that holds them all (of all frames on disk, so that the
+    part of a range does not change the result); the sink cuts each frame back to its own window.
     """
 
-    def __init__(self, spec: str, frames: str | Sequence[int] | None = None, layer: str | None = None) -> None:
+    def __init__(
+        self, spec: str, frames: str | Sequence[int] | None = None, layer: str | None = None, exemplar: bool = False
+    ) -> None:
         wanted = parse_frames(frames)
         self._layer = layer
         self._single: Path | None = None
@@ -57,12 +61,11 @@ class SequenceSource:
             wanted = _agreed(spec, wanted, stated_frames(spec))
         elif Path(spec).is_dir():
             target = find_sequence(Path(spec))
-        elif image_format(spec) is None:
-            what = "is not a picture or a movie this program reads (exr, png, tif, dpx, jpg; mov, mp4, mxf, mkv)"
-            raise InputError(f"{spec} {what if Path(spec).exists() else 'does not exist'}.")
+        elif image_format(spec, exemplar) is None:
+            raise InputError(f"{spec} {_not_read(exemplar) if Path(spec).exists() else 'does not exist'}.")
         if isinstance(target, SequencePattern):
-            if image_format(f"x{target.tail}") is None:
-                raise InputError(f"{spec} is not a sequence of EXR, PNG, TIFF, DPX or JPEG files.")
+            if image_format(f"x{target.tail}", exemplar) is None:
+                raise InputError(f"{spec} {_not_read(exemplar)}.")
             self._pattern = target
             present = target.on_disk()
         else:
@@ -98,22 +101,14 @@ class SequenceSource:
         info = picture_info(first, self.name, kind, first.data)
         asked_paths = {self.path(number) for number in asked}
         for picture in pictures:
-            if not same_geometry(info, picture) and picture.path in asked_paths:
-                raise self._wrong_size(info, picture)
+            if picture.path in asked_paths:
+                _check_alike(info, picture)
         fitting = [picture.data for picture in pictures if same_geometry(info, picture)]
         canvas = union(fitting)
         if all(window == first.data for window in fitting):
             return info
         note = f"The data window changes along the sequence; it is coloured on {canvas.width}x{canvas.height} pixels."
         return replace(info, width=canvas.width, height=canvas.height, data=canvas, notes=(*info.notes, note))
-
-    @staticmethod
-    def _wrong_size(info: MediaInfo, picture: Picture) -> InputError:
-        own, usual = picture.display, info.display
-        return InputError(
-            f"{picture.path} is {own.width}x{own.height} and the sequence {usual.width}x{usual.height}; "
-            "all frames must have one size."
-        )
 
     @property
     def info(self) -> MediaInfo:
@@ -144,8 +139,7 @@ class SequenceSource:
     def read(self, number: int) -> PlateFrame:
         """Read a frame; may be called from several threads at once. Raises InputError."""
         picture = read_picture(self.path(number), layer=self._layer)
-        if not same_geometry(self._info, picture):
-            raise self._wrong_size(self._info, picture)
+        _check_alike(self._info, picture)
         outside = union([picture.data, self._info.data]) != self._info.data
         if outside:
             raise InputError(f"{picture.path} changed while the sequence was being read; start again.")
@@ -161,6 +155,27 @@ class SequenceSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _not_read(exemplar: bool) -> str:
+    pictures = "exr, png, tif, dpx, jpg" + (", gif, webp, bmp" if exemplar else "")
+    return f"is not a picture or a movie this program reads (pictures: {pictures}; movies: mov, mp4, mxf, mkv)"
+
+
+def _check_alike(info: MediaInfo, picture: Picture) -> None:
+    """Raise InputError where a picture has another size or pixel aspect than its sequence."""
+    if not same_geometry(info, picture):
+        own, usual = picture.display, info.display
+        raise InputError(
+            f"{picture.path} is {own.width}x{own.height} and the sequence {usual.width}x{usual.height}; "
+            "all frames must have one size."
+        )
+    aspect = pixel_aspect(picture.spec)
+    if abs(aspect / info.pixel_aspect - 1.0) > _SAME_ASPECT:
+        raise InputError(
+            f"The pixels of {picture.path} are {aspect:g} times as wide as high and those of the sequence "
+            f"{info.pixel_aspect:g} times; all frames must have one pixel aspect."
+        )
 
 
 def _agreed(spec: str, wanted: list[int] | None, stated: list[int] | None) -> list[int] | None:
@@ -297,7 +312,5 @@ class SequenceSink:
     ) -> None:
         if kind is None:
             self.close()
-        elif issubclass(kind, (KeyboardInterrupt, InterruptedRun)):
-            self.suspend()
         else:
-            self.abort()
+            self.suspend()

@@ -1,5 +1,6 @@
 """Real files to read: written with OpenImageIO and ffmpeg, never by the code under test."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,41 @@ def picture():
         return pixels
 
     return write
+
+
+class SmallDisk:
+    """A disk of its own, in memory, which may grow."""
+
+    def __init__(self, place: Path, kilobytes: int):
+        self.place = place
+        place.mkdir()
+        self._mount(f"size={kilobytes}k")
+
+    def _mount(self, options):
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.place]
+        try:
+            done = subprocess.run(words, capture_output=True, check=False)
+        except OSError:
+            pytest.skip("a small disk needs the mount command")
+        if done.returncode:
+            pytest.skip("a small disk can only be mounted by root")
+
+    def grow(self, kilobytes):
+        self._mount(f"remount,size={kilobytes}k")
+
+    def files(self):
+        return sorted(str(path.relative_to(self.place)) for path in self.place.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """``small_disk(kilobytes)`` mounts one."""
+    disks = []
+
+    def mount(kilobytes):
+        disks.append(SmallDisk(tmp_path / f"disk{len(disks)}", kilobytes))
+        return disks[-1]
+
+    yield mount
+    for disk in disks:
+        subprocess.run(["umount", disk.place], check=True)

@@ -82,6 +82,27 @@ def test_wrong_sized_frame_is_named_before_work_and_when_it_comes_later(plates, 
     assert open_source(f"{plates}/plate.####.exr", "1001-1003").frames == [1001, 1002, 1003]
 
 
+def test_another_pixel_aspect_is_named_before_work_and_when_it_comes_later(plates, picture):
+    source = open_source(f"{plates}/plate.####.exr")
+    pixels = noise(np.float16, seed=1004)
+    picture(plates / "plate.1004.exr", pixels, PixelAspectRatio=2.0)
+    with pytest.raises(InputError, match=r"1004\.exr are 2 times as wide as high and those of the sequence 1 times"):
+        open_source(f"{plates}/plate.####.exr")
+    with pytest.raises(InputError, match=r"1004\.exr.*one pixel aspect"):
+        source.read(1004)
+    assert open_source(f"{plates}/plate.####.exr", "1001-1003").frames == [1001, 1002, 1003]
+    picture(plates / "plate.1004.exr", pixels, PixelAspectRatio=0.9999)  # rounded by another program
+    assert len(open_source(f"{plates}/plate.####.exr").frames) == 6
+
+
+@pytest.mark.parametrize("extension", ["png", "dpx", "jpg", "tif"])
+@pytest.mark.parametrize("stated", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_pixel_aspect_that_cannot_be_is_none(tmp_path, picture, extension, stated):
+    """As programs leave it in fields that they do not set; the library makes 4294967296 of some."""
+    picture(tmp_path / f"a.{extension}", noise("uint8"), PixelAspectRatio=stated)
+    assert open_source(tmp_path / f"a.{extension}").info.pixel_aspect == 1.0
+
+
 def test_unreadable_frame_is_named_before_work(plates):
     (plates / "plate.1004.exr").write_bytes(b"")
     with pytest.raises(InputError, match=r"1004\.exr"):
@@ -98,6 +119,71 @@ def test_truncated_frame_is_named_before_work(tmp_path, picture, extension):
     with pytest.raises(InputError, match=rf"p\.2\.{extension}.*truncated"):
         open_source(f"{tmp_path}/p.#.{extension}")
     assert open_source(f"{tmp_path}/p.#.{extension}", "1,3").frames == [1, 3]
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("how", ["one strip", "strips", "tiles", "compressed", "pages"])
+def test_truncated_tiff_is_named_before_work(tmp_path, byteorder, big, how):
+    """Written by another library, which puts the table of contents first: the file opens well when its end is gone."""
+    tifffile = pytest.importorskip("tifffile")
+    layout = {
+        "one strip": {"rowsperstrip": 64},
+        "strips": {"rowsperstrip": 7},
+        "tiles": {"tile": (32, 32)},
+        "compressed": {"compression": "zlib", "rowsperstrip": 5},
+        "pages": {"rowsperstrip": 7},
+    }[how]
+    pixels = noise("uint16", 3, (64, 80))
+    for number in (1, 2, 3):
+        with tifffile.TiffWriter(tmp_path / f"p.{number}.tif", bigtiff=big, byteorder=byteorder) as file:
+            for _ in range(2 if how == "pages" else 1):
+                file.write(pixels, photometric="rgb", **layout)
+    assert np.array_equal(open_source(f"{tmp_path}/p.#.tif").read(2).pixels, pixels / np.float32(65535))
+    cut = tmp_path / "p.2.tif"
+    whole = cut.read_bytes()
+    for left in (len(whole) - 1, len(whole) * 2 // 3, 300, 20, 9):
+        cut.write_bytes(whole[:left])
+        with pytest.raises(InputError, match=r"p\.2\.tif.*truncated"):
+            open_source(f"{tmp_path}/p.#.tif")
+    assert open_source(f"{tmp_path}/p.#.tif", "1,3").frames == [1, 3]
+
+
+def test_a_tiff_that_states_too_much_for_its_only_strip_is_whole(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    pixels = noise("uint8", 3)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", rowsperstrip=24)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages[0].tags["StripByteCounts"].overwrite(pixels.size + 5000)
+    assert np.array_equal(open_source(tmp_path / "a.tif").read(1).pixels, pixels / np.float32(255))
+
+
+@pytest.mark.parametrize("extension", ["gif", "webp", "bmp"])
+def test_formats_of_exemplars_are_read_but_are_no_plates(tmp_path, extension):
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)
+    pixels = np.stack(np.broadcast_arrays(ramp[None], 255 - ramp[None], np.uint8(90)), axis=-1).repeat(24, axis=0)
+    path = tmp_path / f"still.{extension}"
+    assert oiio.ImageBuf(np.ascontiguousarray(pixels)).write(str(path))
+    source = open_source(path, exemplar=True)
+    assert (source.info.format, source.info.hint.floating, source.frames) == (extension, False, [1])
+    assert np.abs(source.read(1).pixels - pixels / 255).mean() < 0.03
+    with pytest.raises(InputError, match=f"still.{extension} is not a picture"):
+        open_source(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(InputError, match=f"still.{extension} cannot be read"):
+        open_source(path, exemplar=True).read(1)
+
+
+def test_of_an_animated_picture_the_first_is_taken(tmp_path):
+    from PIL import Image
+
+    frames = [Image.fromarray(np.full((20, 30, 3), colour, np.uint8)) for colour in ((200, 30, 60), (0, 250, 0))]
+    for name, options in (("a.gif", {}), ("a.webp", {"lossless": True})):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+        source = open_source(tmp_path / name, exemplar=True)
+        assert source.frames == [1]
+        assert source.read(1).pixels[10, 10] * 255 == pytest.approx([200, 30, 60], abs=4)
 
 
 def test_a_picture_under_another_formats_name_is_judged_by_what_it_is(tmp_path, picture):
@@ -320,11 +406,14 @@ def test_no_permission(plates, tmp_path):
 
 
 def test_read_only_disk_is_told_from_other_failures(tmp_path):
-    from colormnet.media.atomic import write_error
+    from colormnet.files import write_error
 
     assert "permission" in str(write_error(tmp_path / "x", OSError(13, "Permission denied")))
     assert "permission" in str(write_error(tmp_path / "x", OSError(30, "Read-only file system")))
     assert "disk is full" in str(write_error(tmp_path / "x", OSError(28, "No space left on device")))
+    assert str(write_error(tmp_path / "x", OSError(5, "Input/output error", "hidden name"))) == (
+        f"{tmp_path / 'x'} could not be written (Input/output error); mend that and resume."
+    )
 
 
 LIMITED = """
@@ -366,27 +455,45 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path, picture, exte
     assert target.read_bytes() == b"the result of yesterday"
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A disk of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
 @pytest.mark.parametrize("extension", ["exr", "png", "tif", "dpx", "jpg", "mov"])
-def test_full_disk(tmp_path, picture, tiny_disk, extension):
+def test_full_disk(tmp_path, picture, small_disk, extension):
     picture(tmp_path / "plate.1.exr", np.abs(noise(np.float16, size=(700, 800))))
-    (tiny_disk / "ballast").write_bytes(bytes(800_000))
+    disk = small_disk(1024)
+    (disk.place / "ballast").write_bytes(bytes(800_000))
     with open_source(tmp_path / "plate.1.exr") as source:
         frame = source.read(1)
-        with pytest.raises(InputError, match="disk is full"), open_sink(tiny_disk / f"o.{extension}", source) as sink:
+        target = disk.place / f"o.{extension}"
+        with pytest.raises(InputError, match="disk is full"), open_sink(target, source) as sink:
             sink.write(frame, frame.pixels)
-    assert [entry.name for entry in tiny_disk.iterdir()] == ["ballast"]
+    assert [entry.name for entry in disk.place.iterdir()] == ["ballast"]
+
+
+@pytest.mark.parametrize("extension", ["exr", "png", "tif", "dpx", "jpg"])
+def test_frames_that_are_written_stay_when_the_disk_fills_up(tmp_path, picture, small_disk, extension):
+    for number in range(1, 9):
+        picture(tmp_path / f"plate.{number}.exr", np.abs(noise(np.float16, size=(160, 200), seed=number)))
+    disk = small_disk(300 if extension != "jpg" else 100)
+    written = []
+
+    def run(target):
+        with open_source(f"{tmp_path}/plate.#.exr") as source, open_sink(target, source) as sink:
+            for number in source.frames:
+                if not sink.has(number):
+                    frame = source.read(number)
+                    sink.write(frame, frame.pixels)
+                    written.append(number)
+
+    with pytest.raises(InputError, match="disk is full"):
+        run(disk.place / f"o.#.{extension}")
+    assert 1 <= len(written) < 8
+    assert disk.files() == [f"o.{number}.{extension}" for number in written]
+    disk.grow(8000)
+    run(disk.place / f"o.#.{extension}")
+    assert written == list(range(1, 9))
+    run(tmp_path / "straight" / f"o.#.{extension}")
+    for name in disk.files():
+        before, after = (load(folder / name)[0][1] for folder in (tmp_path / "straight", disk.place))
+        assert all(np.array_equal(before[channel], after[channel]) for channel in before), name
 
 
 def test_many_writers_of_one_file_leave_one_whole_file(plates, tmp_path):
