@@ -26,7 +26,7 @@ from typing import IO, Any
 import ffmpeg
 import numpy as np
 
-from colormnet.errors import DeviceError, InputError, InterruptedRun
+from colormnet.errors import InputError
 from colormnet.files import partial_name, write_error
 from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
 from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
@@ -47,6 +47,7 @@ from colormnet.media.notation import choose_frames, is_movie, parse_frames
 
 __all__ = ["MovieFrame", "MovieSink", "MovieSource", "is_movie"]
 
+_SEGMENT = re.compile(r"(\d{7})-(\d{7})\.mov")  # places of its first frame and of the one after its last
 _SKIP_AHEAD = 200  # frames it is cheaper to decode and drop than to start another decoder for
 _MATRICES = {
     "bt470bg": "bt470bg",
@@ -266,15 +267,17 @@ class MovieSink:
         self._encoder: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._open: list[int] = []
-        self._done: set[int] = set()
         self._closed = False
         self._finished = settings.resume and self._already_there()
+        self._done: set[int] = set()
+        if settings.resume and not self._finished:
+            self._done = self._frames_in(self._segments())
         self._lock: FolderLock | None = None
 
     @property
     def begun(self) -> bool:
         """Whether finished segments of an interrupted run are there."""
-        return any(self._folder.glob("*-*.mov"))
+        return self._folder.is_dir() and any(_SEGMENT.fullmatch(entry.name) for entry in self._folder.iterdir())
 
     def check(self) -> None:
         """Raise InputError where the folder cannot be made or written to; nothing is made."""
@@ -351,29 +354,47 @@ class MovieSink:
         return hashlib.sha256(json.dumps(job).encode()).hexdigest()
 
     def _already_there(self) -> bool:
-        if self._folder.exists() or not self._path.is_file():
-            return False
+        return not self._folder.exists() and self._path.is_file() and _frames_of(self._path) == len(self._frames)
+
+    def _segments(self) -> list[Path]:
+        """Finished segments of this very movie that follow each other from its first frame on."""
         try:
-            return len(probe(self._path).times) == len(self._frames)
-        except InputError:
-            return False
+            mark = self._folder / "job"
+            if not mark.is_file() or mark.read_text() != self._fingerprint():
+                return []
+            entries = sorted(self._folder.iterdir())
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        found, end = [], 0
+        for entry in entries:
+            name = _SEGMENT.fullmatch(entry.name)
+            if name and int(name[1]) == end:
+                found.append(entry)
+                end = int(name[2])
+        return found
+
+    def _frames_in(self, segments: list[Path]) -> set[int]:
+        return set(self._frames[: int(segments[-1].stem.partition("-")[2])]) if segments else set()
 
     def _take_folder(self) -> None:
         try:
             self._folder.mkdir(exist_ok=True)
             self._lock = FolderLock(self._folder, self._path)
-            mark = self._folder / "job"
-            fingerprint = self._fingerprint()
-            same = mark.is_file() and mark.read_text() == fingerprint
-            for entry in self._folder.iterdir():
-                name = re.fullmatch(r"(\d{7})-(\d{7})\.mov", entry.name)
-                if name and same and self._settings.resume:
-                    self._done.update(self._frames[int(name[1]) : int(name[2])])
-                elif entry.name not in ("job", FolderLock.NAME):
-                    entry.unlink()
-            mark.write_text(fingerprint)
+            kept = self._segments() if self._settings.resume else []
+            self._done = self._frames_in(kept)
+            self._tidy(kept)
+            if not kept:  # else it is there, and a full disk would leave it empty
+                (self._folder / "job").write_text(self._fingerprint())
         except OSError as error:
+            if self._lock is not None:
+                self._leave()
             raise write_error(self._path, error) from error
+
+    def _tidy(self, kept: list[Path]) -> None:
+        """Remove all but these segments and what says whose they are."""
+        for entry in self._folder.iterdir():
+            if entry not in kept and entry.name != FolderLock.NAME and not (kept and entry.name == "job"):
+                entry.unlink()
 
     def path(self, number: int) -> Path:
         """The movie, for every frame."""
@@ -404,9 +425,15 @@ class MovieSink:
         assert self._encoder is not None
         assert self._encoder.stdin is not None
         try:
-            self._encoder.stdin.write(codes.data)
+            left = codes.data.cast("B")
+            while left:  # a pipe takes only a part where a signal comes between (Ctrl-Z)
+                left = left[self._encoder.stdin.write(left) :]
         except OSError as error:
             raise self._failed() from error
+        except BaseException:  # the segment ends in the middle of a frame
+            self._drop_encoder()
+            self._open = []
+            raise
         self._open.append(frame.number)
         if len(self._open) >= self._settings.segment_frames:
             self._end_segment()
@@ -502,14 +529,14 @@ class MovieSink:
         if encoder.wait() != 0:
             raise self._failed()
         self._drop_encoder()
+        ended, self._open = self._open, []
         first = len(self._done)
-        name = f"{first:07d}-{first + len(self._open):07d}.mov"
+        name = f"{first:07d}-{first + len(ended):07d}.mov"
         try:
             os.replace(self._folder / "open.mov", self._folder / name)
         except OSError as error:
             raise write_error(self._path, error) from error
-        self._done.update(self._open)
-        self._open = []
+        self._done.update(ended)
 
     def _failed(self) -> InputError:
         """What the encoder died of."""
@@ -522,7 +549,10 @@ class MovieSink:
         if self._errors is not None:
             self._errors.seek(0)
             said = self._errors.read().decode("utf-8", "replace")
+        if not said.strip() and self._encoder is not None and self._encoder.returncode < 0:
+            said = f"ffmpeg was ended by signal {-self._encoder.returncode}"
         self._drop_encoder()
+        self._open = []
         return write_error(self._path, _reason(said))
 
     def _drop_encoder(self) -> None:
@@ -541,7 +571,10 @@ class MovieSink:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Put the segments together; the movie appears under its name. Raises InputError if frames are missing."""
+        """Put the segments together; the movie appears under its name.
+
+        Raises InputError where frames are missing or the disk is full; finished segments stay.
+        """
         if self._closed or self._finished:
             self._closed = True
             return
@@ -552,13 +585,14 @@ class MovieSink:
                 raise InputError(f"{self._path} was not finished: frame {missing} and later ones were not written.")
             self._join()
         except BaseException:
-            self.abort()
+            self.suspend()
             raise
         self._closed = True
-        self._leave(remove=True)
+        self._done = set()
+        self._leave()
 
     def _join(self) -> None:
-        segments = sorted(entry.name for entry in self._folder.glob("*-*.mov"))
+        segments = [entry.name for entry in self._segments()]
         listing = self._folder / "list"
         temporary = partial_name(self._path)
         try:
@@ -574,7 +608,7 @@ class MovieSink:
                 write_display_aspect(
                     temporary, self._sample_aspect * self._info.display.width / self._info.display.height
                 )
-            if len(probe(temporary).times) != len(self._frames):
+            if _frames_of(temporary) != len(self._frames):
                 raise write_error(self._path, "the joined movie lacks frames")
             if self._settings.fsync:
                 with temporary.open("rb") as file:
@@ -633,9 +667,10 @@ class MovieSink:
         return said or "ffmpeg gave no reason"
 
     def suspend(self) -> None:
-        """Finish the open segment and keep all of them for a sink with ``resume``.
+        """Finish the open segment and keep all of them for a sink with ``resume``; without any, nothing is left.
 
-        An unfinished H.264 segment goes: its frames lean on each other, so cutting it early would change their pixels.
+        A segment goes where its encoder failed, and an unfinished one of H.264: its frames lean on each other, so
+        cutting it early would change their pixels. Raises InputError where the open segment cannot be finished.
         """
         if self._closed or self._finished:
             return
@@ -645,26 +680,27 @@ class MovieSink:
                 self._end_segment()
         finally:
             self._drop_encoder()
-            self._leave(remove=False)
+            self._leave()
 
     def abort(self) -> None:
         """Drop everything; the movie does not appear."""
         if self._closed or self._finished:
             return
         self._closed = True
+        self._done = set()
         self._drop_encoder()
-        self._leave(remove=True)
+        self._leave()
 
-    def _leave(self, remove: bool) -> None:
-        if remove:
-            for entry in self._folder.glob("*"):
-                if entry.name != FolderLock.NAME:
-                    with contextlib.suppress(OSError):
-                        entry.unlink()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-        if remove:
+    def _leave(self) -> None:
+        """Give the folder back, with what of it is done."""
+        try:
+            with contextlib.suppress(OSError):  # what cannot be removed is, when the folder is taken again
+                self._tidy(self._segments() if self._done else [])
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+        if not self._done:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> MovieSink:
@@ -675,10 +711,16 @@ class MovieSink:
     ) -> None:
         if kind is None:
             self.close()
-        elif issubclass(kind, (KeyboardInterrupt, InterruptedRun, DeviceError)):
-            self.suspend()
         else:
-            self.abort()
+            self.suspend()
+
+
+def _frames_of(path: Path) -> int:
+    """Frames of a movie; 0 where it cannot be read."""
+    try:
+        return len(probe(path).times)
+    except InputError:
+        return 0
 
 
 def _timescale(rate: Fraction) -> int:
@@ -688,5 +730,5 @@ def _timescale(rate: Fraction) -> int:
 
 def _reason(said: str) -> str:
     lines = [re.sub(r"^\[[^\]]*\] ", "", line.strip()) for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"space|denied|too large|quota|read-only", line, re.I)]
+    telling = [line for line in lines if re.search(r"no space|denied|too large|quota|read-only", line, re.I)]
     return (telling or lines or ["ffmpeg gave no reason"])[0].rstrip(".")

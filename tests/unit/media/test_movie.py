@@ -1,6 +1,9 @@
 import itertools
+import signal
 import subprocess
+import sys
 import threading
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 from colormnet.errors import InputError, InterruptedRun
 from colormnet.media.ffmpeg_tools import _last_line, add_frames, find_ffmpeg, probe
-from colormnet.media.frames import SinkSettings, open_sink, open_source
+from colormnet.media.frames import SinkSettings, open_sink, open_source, plan_sink
 
 TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
@@ -204,6 +207,203 @@ def test_interrupted_movie_goes_on_where_it_stopped(clips, tmp_path):
         assert all(np.array_equal(first.read(number).pixels, again[number - 1]) for number in first.frames)
 
 
+class Copy:
+    """A movie written from another, frame for frame, as far as it gets."""
+
+    def __init__(self, plate, target, segment_frames=5, codec=None):
+        self.plate, self.target = plate, target
+        self.segment_frames, self.codec = segment_frames, codec
+        self.written = []
+
+    def run(self, resume=False, before=lambda number, sink: None):
+        settings = SinkSettings(segment_frames=self.segment_frames, resume=resume, codec=self.codec)
+        with open_source(self.plate) as source, open_sink(self.target, source, settings) as sink:
+            for number in source.frames:
+                if not sink.has(number):
+                    before(number, sink)
+                    frame = source.read(number)
+                    sink.write(frame, frame.pixels)
+                    self.written.append(number)
+
+    def segments(self):
+        folder = self.target.with_name(f".{self.target.name}.segments")
+        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else None
+
+
+@pytest.fixture
+def silent(clips, tmp_path):
+    """a.mov without its sound: the size of its copy is that of the segments."""
+    ffmpeg("-i", clips / "a.mov", "-an", "-c", "copy", tmp_path / "silent.mov")
+    return tmp_path / "silent.mov"
+
+
+@pytest.fixture
+def straight(silent, tmp_path):
+    """``straight(suffix)``: bytes of a copy of it that was never interrupted."""
+
+    def make(suffix):
+        whole = Copy(silent, tmp_path / f"straight.{suffix}")
+        whole.run()
+        return whole.target.read_bytes()
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv"])
+def test_a_full_disk_keeps_the_finished_segments(silent, tmp_path, small_disk, straight, suffix):
+    wanted = straight(suffix)
+    disk = small_disk(len(wanted) * 2 // 3 // 1024)
+    copy = Copy(silent, disk.place / f"o.{suffix}")
+    with pytest.raises(InputError, match=rf"The disk is full: .*/o\.{suffix} was not written; free some"):
+        copy.run()
+    kept = copy.segments()
+    assert "0000000-0000005.mov" in kept
+    assert "job" in kept
+    assert len(kept) < 6
+    with pytest.raises(InputError, match="disk is full"):
+        copy.run(resume=True)  # too early: nothing is lost by that
+    assert copy.segments() == kept
+    disk.grow(100_000)
+    done = 5 * (len(kept) - 1)
+    copy.written.clear()
+    copy.run(resume=True)
+    assert copy.written == list(range(done + 1, 25))
+    assert disk.files() == [f"o.{suffix}"]
+    assert frames_md5(copy.target) == frames_md5(tmp_path / f"straight.{suffix}")
+
+
+def frames_md5(path):
+    done = subprocess.run([find_ffmpeg(), "-v", "error", "-i", path, "-map", "0:v", "-f", "framemd5", "-"],
+                          capture_output=True, check=True, text=True)  # fmt: skip
+    return [line for line in done.stdout.splitlines() if not line.startswith("#")]
+
+
+def test_a_disk_too_full_to_join_keeps_all_segments(silent, tmp_path, small_disk, straight):
+    wanted = straight("mov")
+    disk = small_disk(len(wanted) * 3 // 2 // 1024)
+    copy = Copy(silent, disk.place / "o.mov")
+    with pytest.raises(InputError, match="disk is full"):
+        copy.run()
+    assert copy.written == list(range(1, 25))
+    assert len(copy.segments()) == 6
+    assert not copy.target.exists()
+    disk.grow(100_000)
+    copy.run(resume=True)
+    assert len(copy.written) == 24
+    assert disk.files() == ["o.mov"]
+    assert frames_md5(copy.target) == frames_md5(tmp_path / "straight.mov")
+
+
+@pytest.mark.parametrize(("suffix", "again"), [("mov", 13), ("mp4", 11)])
+def test_a_plate_that_fails_in_the_middle_keeps_what_is_finished(silent, tmp_path, straight, suffix, again):
+    """All of it where every frame stands for itself, whole segments where frames lean on each other (H.264)."""
+    straight(suffix)
+    copy = Copy(silent, tmp_path / f"o.{suffix}")
+
+    def unreadable(number, sink):
+        if number == 13:
+            raise InputError("plate.1013.exr cannot be read")
+
+    with pytest.raises(InputError, match="1013"):
+        copy.run(before=unreadable)
+    assert not copy.target.exists()
+    copy.written.clear()
+    copy.run(resume=True)
+    assert copy.written == list(range(again, 25))
+    assert copy.segments() is None
+    assert frames_md5(copy.target) == frames_md5(tmp_path / f"straight.{suffix}")
+
+
+def test_an_encoder_that_dies_keeps_the_finished_segments(silent, tmp_path, straight):
+    straight("mov")
+    copy = Copy(silent, tmp_path / "o.mov")
+
+    def killed(number, sink):
+        if number == 13:
+            sink._encoder.kill()
+            sink._encoder.wait()
+
+    with pytest.raises(InputError, match=r"o\.mov could not be written \(ffmpeg was ended by signal 9\)"):
+        copy.run(before=killed)
+    assert copy.segments() == ["0000000-0000005.mov", "0000005-0000010.mov", "job"]
+    copy.written.clear()
+    copy.run(resume=True)
+    assert copy.written == list(range(11, 25))
+    assert frames_md5(copy.target) == frames_md5(tmp_path / "straight.mov")
+
+
+def test_a_movie_that_fails_in_its_first_segment_leaves_nothing(silent, tmp_path, small_disk):
+    disk = small_disk(32)
+    copy = Copy(silent, disk.place / "o.mov", segment_frames=20)
+    with pytest.raises(InputError, match="disk is full"):
+        copy.run()
+    assert list(disk.place.iterdir()) == []
+
+
+def test_a_sink_that_is_only_planned_sees_finished_segments_and_changes_nothing(clips, tmp_path):
+    copy = Copy(clips / "a.mov", tmp_path / "o.mov")
+
+    def stop(number, sink):
+        if number == 13:
+            raise InterruptedRun("stopped by the user")
+
+    with pytest.raises(InterruptedRun):
+        copy.run(before=stop)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with open_source(copy.plate) as source:
+        for settings, there in ((SinkSettings(resume=True), 12), (SinkSettings(), 0)):
+            sink = plan_sink(copy.target, source, settings)
+            assert sink.begun
+            assert [number for number in source.frames if sink.has(number)] == list(range(1, there + 1))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_segments_behind_a_lost_one_are_made_again(clips, tmp_path):
+    copy = Copy(clips / "a.mov", tmp_path / "o.mov")
+
+    def stop(number, sink):
+        if number == 18:
+            raise InterruptedRun("stopped by the user")
+
+    with pytest.raises(InterruptedRun):
+        copy.run(before=stop)
+    (tmp_path / ".o.mov.segments" / "0000005-0000010.mov").unlink()
+    copy.written.clear()
+    copy.run(resume=True)
+    assert copy.written == list(range(6, 25))
+    assert probe(copy.target).times[-1] == pytest.approx(23 * 1001 / 24000, abs=1e-3)
+
+
+STOPPED_AND_CONTINUED = """
+import sys
+from colormnet.media.frames import open_sink, open_source
+with open_source(sys.argv[1]) as source, open_sink(sys.argv[2], source) as sink:
+    frames = [source.read(number) for number in source.frames]
+    print("ready", flush=True)
+    for frame in frames:
+        sink.write(frame, frame.pixels)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no job control on Windows")
+def test_a_run_that_is_stopped_and_continued_loses_no_byte(clips, tmp_path):
+    """A signal in the middle of a write makes the system take a part of it only."""
+    ffmpeg("-i", clips / "a.mov", "-an", "-vf", "scale=1024:576", "-c:v", "prores_ks", tmp_path / "big.mov")
+    words = [sys.executable, "-c", STOPPED_AND_CONTINUED, tmp_path / "big.mov", tmp_path / "o.mov"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    while process.poll() is None:
+        for sign in (signal.SIGSTOP, signal.SIGCONT):
+            process.send_signal(sign)
+            time.sleep(0.003)
+    process.stdout.close()
+    assert process.returncode == 0
+    with open_source(tmp_path / "big.mov") as source, open_source(tmp_path / "o.mov") as copied:
+        for number in source.frames:
+            error = copied.read(number).pixels - source.read(number).pixels
+            assert np.abs(error).mean() < 0.01, number
+
+
 def test_segments_of_another_job_are_not_taken(clips, tmp_path):
     with open_source(clips / "a.mov") as source:
         sink = open_sink(tmp_path / "o.mov", source, SinkSettings(segment_frames=2))
@@ -225,9 +425,11 @@ def test_failed_movie_leaves_nothing_and_keeps_the_old_one(clips, tmp_path):
         frame = source.read(1)
         sink = open_sink(target, source)
         sink.write(frame, frame.pixels)
-        sink.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
-        with pytest.raises(InputError, match="frame 2"), open_sink(target, source) as sink:
+        sink.abort()
+        settings = SinkSettings(codec="h264")
+        with pytest.raises(InputError, match="frame 2"), open_sink(target, source, settings) as sink:
             sink.write(frame, frame.pixels)
+        assert list(tmp_path.iterdir()) == [target, tmp_path / ".out.mov.segments"]
         with pytest.raises(InputError, match="expects frame 1"), open_sink(target, source) as sink:
             sink.write(source.read(2), frame.pixels)
     assert target.read_bytes() == b"the result of yesterday"
