@@ -120,13 +120,17 @@ class Plan:
         """Places in the order where the session's state is not that after the frame before: 0, and the pre-pass's."""
         return list(range(0, len(self.order), self.job.prepass_every or len(self.order)))
 
+    def finished(self) -> set[int]:
+        """Frames of this part that an earlier run of this very job has finished; looked up on the disk."""
+        return _finished_frames(self, plan_sink(self.job.output, self.source, self.sink_settings))
+
     def lines(self) -> list[tuple[str, str]]:
         """The plan for people: (what, how)."""
         info = self.source.info
         size = self.colouring.size
-        count = f"{len(self.order)} frame{'s' if len(self.order) > 1 else ''}"
+        kind = f"{info.width}x{info.height} {info.bits} {info.format}"
         rows = [
-            ("plate", f"{info.name}  {info.width}x{info.height} {info.bits} {info.format}, {count}"),
+            ("plate", f"{info.name}  {kind}, {_counted(len(self.order))}"),
             ("frames", frames_text(self.order)),
             ("colour space", self.colouring.space.name),
         ]
@@ -146,7 +150,13 @@ class Plan:
             ("output", f"{self.job.output}  ({self.job.outputs}{', confidence' if self.job.confidence else ''})"),
             ("snapshots", f"every {self.job.snapshot_every} frames in {self.state.folder}"),
         ]
+        if self.job.resume:
+            rows.append(("done already", f"{len(self.finished())} of {_counted(len(self.part))}"))
         return rows
+
+
+def _counted(frames: int) -> str:
+    return f"{frames} frame{'s' if frames > 1 else ''}"
 
 
 def run(job: ColorizeJob, progress: Progress | None = None, stop: threading.Event | None = None) -> Report:

@@ -83,6 +83,22 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(arguments, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_a_dry_run_says_how_much_is_done_already_and_writes_nothing(arguments, tmp_path):
+    short = [*arguments, "--frames", "1001-1003"]
+    assert "done already" not in invoke(*short, "--dry-run").output
+    assert "done already  0 of 3 frames" in invoke(*short, "--dry-run", "--resume").output
+    assert not (tmp_path / "out").exists()
+    assert invoke(*short).exit_code == 0
+    (tmp_path / "out" / "shot.1002.exr").unlink()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    result = invoke(*short, "--dry-run", "--resume")
+    assert "done already  2 of 3 frames" in result.output, result.output
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    refused = invoke(*short, "--dry-run")
+    assert refused.exit_code == 2
+    assert "exists already" in refused.output
+
+
 def test_a_run_tells_what_it_did_and_a_second_one_refuses(arguments, tmp_path):
     result = invoke(*arguments, "--verbose", "--frames", "1001-1003")
     assert result.exit_code == 0, result.output

@@ -403,10 +403,53 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
             np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
 
 
+@pytest.mark.parametrize("kind", ["sequence", "mov", "mp4"])
+def test_a_plate_that_cannot_be_read_in_the_middle_loses_nothing(job, tmp_path, kind):
+    """Back where it was, as after a fault of the network, the run goes on and ends as one that was never broken."""
+    target = "shot.####.exr" if kind == "sequence" else f"shot.{kind}"
+    straight = replace(job, output=str(tmp_path / "straight" / target), frame_rate="24")
+    run(straight)
+    broken = replace(straight, output=str(tmp_path / "broken" / target))
+    lost = Path(job.plate).parent / "plate.1006.exr"
+
+    class Fault(Progress):
+        def planned(self, plan):
+            lost.rename(tmp_path / "lost.exr")
+
+    with pytest.raises(InputError, match=r"plate\.1006\.exr does not exist"):
+        run(broken, Fault())
+    (tmp_path / "lost.exr").rename(lost)
+    there = 3 if kind == "mp4" else 5
+    with planned(replace(broken, resume=True)) as plan:
+        assert plan.finished() == set(range(1001, 1001 + there))
+        assert ("done already", f"{there} of 8 frames") in plan.lines()
+    report = run(replace(broken, resume=True))
+    assert (report.written, report.skipped) == (8 - there, there)
+    if kind == "sequence":
+        assert content(tmp_path / "broken") == content(tmp_path / "straight")
+        return
+    with open_source(straight.output) as one, open_source(broken.output) as other:
+        assert one.frames == other.frames
+        for number in one.frames:
+            np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
+
+
 def test_a_run_goes_on_in_another_notation(job, out):
     run(replace(job, frames="1001-1002"))
     again = run(replace(job, frames="1001-1002", output=str(out / "shot.%04d.exr"), resume=True))
     assert (again.written, again.skipped) == (0, 2)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "bmp"])
+def test_exemplars_of_the_web(job, tmp_path, write_exemplar, suffix):
+    """Formats that no plate has; GIF has few colours, and is still known for the plate's frame."""
+    png = oiio.ImageBuf(write_exemplar(0))
+    still = tmp_path / f"still.{suffix}"
+    assert png.write(str(still)), png.geterror()
+    with planned(replace(job, exemplars=(ExemplarSpec(str(still), frame=1001),))) as plan:
+        assert plan.exemplars[0].carried_by == 1001
+        assert "sRGB" in plan.exemplars[0].space
+        assert not plan.exemplars[0].notes
 
 
 def test_options_without_a_part_in_the_output_are_named(job, tmp_path):
