@@ -530,10 +530,11 @@ class MovieSink:
             raise self._failed()
         self._drop_encoder()
         ended, self._open = self._open, []
-        first = len(self._done)
-        name = f"{first:07d}-{first + len(ended):07d}.mov"
+        first, segment = len(self._done), self._folder / "open.mov"
+        if _frames_of(segment) != len(ended):  # older ffmpegs end well on a disk that fills up at the very end
+            raise write_error(self._path, "the encoder left a broken segment")
         try:
-            os.replace(self._folder / "open.mov", self._folder / name)
+            os.replace(segment, self._folder / f"{first:07d}-{first + len(ended):07d}.mov")
         except OSError as error:
             raise write_error(self._path, error) from error
         self._done.update(ended)

@@ -332,6 +332,35 @@ def test_an_encoder_that_dies_keeps_the_finished_segments(silent, tmp_path, stra
     assert frames_md5(copy.target) == frames_md5(tmp_path / "straight.mov")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for ffmpeg")
+def test_a_segment_that_is_cut_short_without_a_word_is_not_taken_for_whole(silent, tmp_path, straight, monkeypatch):
+    """As by an ffmpeg that ends well though the disk was full when it wrote the table of contents."""
+    straight("mov")
+    copy = Copy(silent, tmp_path / "o.mov")
+    deaf = tmp_path / "ffmpeg"
+    deaf.write_text(
+        f"""#!/bin/bash
+{find_ffmpeg()} "$@" || exit
+if [[ "$*" == *rawvideo*open.mov* && -e "{tmp_path}/full" ]]; then
+    truncate -s -500 "{tmp_path}/.o.mov.segments/open.mov"
+fi
+"""
+    )
+    deaf.chmod(0o755)
+
+    def fills_up(number, sink):
+        if number == 8:
+            (tmp_path / "full").touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("colormnet.media.ffmpeg_tools.find_ffmpeg", lambda: str(deaf))
+        with pytest.raises(InputError, match="the encoder left a broken segment"):
+            copy.run(before=fills_up)
+    assert copy.segments() == ["0000000-0000005.mov", "job"]
+    copy.run(resume=True)
+    assert frames_md5(copy.target) == frames_md5(tmp_path / "straight.mov")
+
+
 def test_a_movie_that_fails_in_its_first_segment_leaves_nothing(silent, tmp_path, small_disk):
     disk = small_disk(32)
     copy = Copy(silent, disk.place / "o.mov", segment_frames=20)
