@@ -538,13 +538,18 @@ def test_directories_that_cannot_be_used_are_named_at_the_start(tmp_path, monkey
             process.run(job)
 
 
-def test_a_client_that_gets_no_thread_is_let_go_and_the_next_is_served(tmp_path, monkeypatch):
+def listening(folder):
+    """A server that lets clients in, with no sessions behind it."""
     from colormnet.worker import server as serving
 
-    endpoint.make_private(str(tmp_path / "run"))
-    service = SimpleNamespace(limits=WorkerLimits(), device_name="cpu", device_note="")
-    server = serving.Server(service, tmp_path / "run")
+    endpoint.make_private(str(folder))
+    server = serving.Server(SimpleNamespace(limits=WorkerLimits(), device_name="cpu", device_note=""), folder)
     server.start()
+    return server
+
+
+def test_a_client_that_gets_no_thread_is_let_go_and_the_next_is_served(tmp_path, monkeypatch):
+    server = listening(tmp_path / "run")
     start, failed = threading.Thread.start, []
 
     def scarce(thread):
@@ -566,12 +571,7 @@ def test_a_client_that_gets_no_thread_is_let_go_and_the_next_is_served(tmp_path,
 
 
 def test_a_worker_may_stop_at_the_moment_a_client_is_let_in(rig, tmp_path, monkeypatch):
-    from colormnet.worker import server as serving
-
-    endpoint.make_private(str(tmp_path / "run"))
-    service = SimpleNamespace(limits=WorkerLimits(), device_name="cpu", device_note="")
-    server = serving.Server(service, tmp_path / "run")
-    server.start()
+    server = listening(tmp_path / "run")
     start, stopped = threading.Thread.start, []
 
     def stopping(thread):
