@@ -1,6 +1,7 @@
 """The program as a user and a farm run it: real processes, real signals, real limits."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -42,21 +43,21 @@ def run(words, **more):
     )
 
 
-def stop_when(words, folder, more, how):
-    """Start, send the signal when so many frames more are there; (exit code, what it said).
+def stop_when(words, folder, more, how, files="shot.*.exr", frames=1):
+    """Start, send the signal when so many files (of so many frames) more are there; (exit code, what it said).
 
     However late the signal comes, it finds the run a few frames further at most.
     """
     hold = folder.parent / f"hold {how.name}"
-    hold.mkdir()
-    before = len(list(folder.glob("shot.*.exr")))
+    hold.mkdir(parents=True)
+    before = len(list(folder.glob(files)))
     words = [words[0], HELD, *words[3:]]  # in place of -m colormnet.cli.main
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLORMNET_TEST_HOLD": f"{more + 4}:{hold}"},
+        env={**os.environ, "COLORMNET_TEST_HOLD": f"{more * frames + 4}:{hold}"},
     )  # fmt: skip
     deadline = time.monotonic() + 400
-    while process.poll() is None and len(list(folder.glob("shot.*.exr"))) < before + more:
+    while process.poll() is None and len(list(folder.glob(files))) < before + more:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(how)
@@ -86,6 +87,24 @@ def test_interrupted_terminated_and_killed_runs_go_on_bit_for_bit(command, tmp_p
     assert content_after_kill(out) == wanted
 
 
+def test_a_killed_movie_goes_on_bit_for_bit(command, tmp_path):
+    def words(folder, *more):
+        given = command(folder, *more)
+        given[given.index("-o") + 1] = str(tmp_path / folder / "shot.mov")
+        given[given.index("--outputs") + 1] = "colour"
+        given.remove("--confidence")
+        return given
+
+    segments = tmp_path / "out" / ".shot.mov.segments"
+    code, said = stop_when(words("out"), segments, 2, signal.SIGKILL, "*-*.mov", 4)
+    assert code == -signal.SIGKILL, said
+    assert not (tmp_path / "out" / "shot.mov").exists()
+    end = run(words("out", "--resume"))
+    assert end.returncode == 0, end.stderr
+    assert run(words("straight")).returncode == 0
+    assert content(tmp_path / "out") == content(tmp_path / "straight")
+
+
 def content_after_kill(folder):
     """Only files with a final name: a kill -9 may leave a hidden temporary one, never a half-written frame."""
     return {path.name: path.read_bytes() for path in Path(folder).glob("shot.*.exr")}
@@ -105,28 +124,68 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_line_and_whole_frames_only(
     assert content(tmp_path / "out") == {}
 
 
-def test_a_really_full_disk(command, tmp_path):
-    mount = tmp_path / "out"
-    mount.mkdir()
-    try:
-        made = run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(mount)])
-    except OSError:
-        pytest.skip("a small file system needs the mount command")
-    if made.returncode != 0:
-        pytest.skip("a small file system needs the right to mount")
-    try:
-        done = run(command("out"))
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
-        assert "space" in done.stderr.lower()
-        whole = content(mount)
-        import OpenImageIO as oiio  # noqa: N813
+@pytest.fixture
+def disk(tmp_path):
+    """``disk("size=400k")`` mounts a small file system as the folder ``out``; again with "remount,size=1g" it grows."""
+    place = tmp_path / "out"
+    place.mkdir()
 
-        for name in whole:
-            image = oiio.ImageBuf(str(mount / name))
-            assert image.read(force=True), image.geterror()
-    finally:
-        run(["umount", str(mount)])
+    def mount(options):
+        try:
+            made = run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)])
+        except OSError:
+            pytest.skip("a small file system needs the mount command")
+        if made.returncode != 0:
+            pytest.skip("a small file system needs the right to mount")
+        return place
+
+    yield mount
+    run(["umount", str(place)])
+
+
+@pytest.mark.parametrize(
+    ("output", "kilobytes"),
+    [("shot.####.exr", 400), ("shot.mov", 900), ("shot.mp4", 600)],
+)
+def test_a_really_full_disk_loses_nothing(command, tmp_path, disk, output, kilobytes):
+    """One line, whole frames and segments only; with more room the run ends as one that had it from the start."""
+
+    def words(folder, *more):
+        given = command(folder, *more)
+        given[given.index("-o") + 1] = str(tmp_path / folder / output)
+        if not output.endswith("exr"):
+            given[given.index("--outputs") + 1] = "colour"
+            given.remove("--confidence")
+        return given
+
+    out = disk(f"size={kilobytes}k")
+    full = run(words("out"))
+    assert full.returncode == 2, full.stderr
+    assert "Traceback" not in full.stderr
+    assert full.stderr.splitlines()[-1].startswith("colormnet: The disk is full: "), full.stderr
+    assert full.stderr.splitlines()[-1].endswith("free some space and resume.")
+    whole = content(out)
+    import OpenImageIO as oiio  # noqa: N813
+
+    for name in whole:
+        image = oiio.ImageBuf(str(out / name))
+        assert image.read(force=True), image.geterror()
+    segments = sorted((out / f".{output}.segments").glob("*-*.mov"))
+    kept = {path: path.read_bytes() for path in segments}
+    plan = run(words("out", "--resume", "--dry-run")).stdout
+    done = int(re.search(rf"done already +(\d+) of {FRAMES} frames", plan)[1])
+    if output.endswith("exr"):
+        assert len(whole) - 1 <= done <= len(whole)  # the last may be there without its record
+    else:
+        assert done == (int(segments[-1].stem[-7:]) if segments else 0)
+    assert run(words("out", "--resume")).returncode == 2  # still full, and nothing is lost by trying
+    assert {path: path.read_bytes() for path in kept} == kept
+    disk("remount,size=1g")
+    end = run(words("out", "--resume"))
+    assert end.returncode == 0, end.stderr
+    straight = run(words("straight"))
+    assert straight.returncode == 0, straight.stderr
+    assert content(out) == content(tmp_path / "straight")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

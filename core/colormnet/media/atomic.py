@@ -11,7 +11,7 @@ from pathlib import Path
 from colormnet.errors import InputError
 from colormnet.files import PARTIAL, whole_file, write_error
 
-__all__ = ["PARTIAL", "check_folder", "prepare_folder", "refuse_overwrite", "whole_file"]
+__all__ = ["PARTIAL", "check_folder", "prepare_folder", "refuse_folders", "refuse_overwrite", "whole_file"]
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -54,3 +54,10 @@ def refuse_overwrite(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
                 same = (state.st_dev, state.st_ino) in files
         if same:
             raise InputError(f"The output {path} is a file of the input; choose another name or folder.")
+
+
+def refuse_folders(outputs: Iterable[Path]) -> None:
+    """Raise InputError if there is a folder where a file is to be written."""
+    for path in outputs:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder and cannot be written as a file; choose another name.")

@@ -107,6 +107,8 @@ def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> P
         raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
     if not os.access(path, os.R_OK):
         raise InputError(f"There is no permission to read {path}; change its rights or copy it.")
+    if not path.stat().st_size:
+        raise _unreadable(path, "the file is empty")
     config = oiio.ImageSpec()
     config.attribute("oiio:UnassociatedAlpha", 1)  # as stored: no multiplication by alpha on the way in
     config.attribute("oiio:RawColor", 1)

@@ -27,8 +27,8 @@ import ffmpeg
 import numpy as np
 
 from colormnet.errors import InputError
-from colormnet.files import partial_name, write_error
-from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
+from colormnet.files import write_error
+from colormnet.media.atomic import check_folder, prepare_folder, refuse_folders, refuse_overwrite
 from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
 from colormnet.media.frames import (
     ColourHint,
@@ -262,6 +262,7 @@ class MovieSink:
             self._rate = Fraction(24)
             self._note("The plate does not say its frame rate; the movie plays at 24 frames a second.")
         self._check()
+        refuse_folders([self._path])
         refuse_overwrite([self._path], source.paths())
         self._folder = self._path.with_name(f".{self._path.name}.segments")
         self._encoder: subprocess.Popen[bytes] | None = None
@@ -595,7 +596,7 @@ class MovieSink:
     def _join(self) -> None:
         segments = [entry.name for entry in self._segments()]
         listing = self._folder / "list"
-        temporary = partial_name(self._path)
+        temporary = self._folder / f"joined{self._path.suffix}"  # where the next run clears it away
         try:
             listing.write_text("".join(f"file '{name}'\n" for name in segments))
             problem = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from colormnet.errors import ColorMNetError, InputError
-from colormnet.media.atomic import check_folder, prepare_folder, refuse_overwrite
+from colormnet.media.atomic import check_folder, prepare_folder, refuse_folders, refuse_overwrite
 from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
     Picture,
@@ -223,6 +223,7 @@ class SequenceSink:
         if settings.content == "layers" and not settings.layers:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
         output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
+        refuse_folders(self.path(number) for number in frames)
         refuse_overwrite((self.path(number) for number in frames), source.paths())
         if kind != self._info.format and settings.content != "layers":
             self.notes = left_out(self._info, spec, alpha=kind != "jpeg", timecode=kind in ("exr", "dpx"))

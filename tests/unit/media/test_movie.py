@@ -294,6 +294,36 @@ def test_a_disk_too_full_to_join_keeps_all_segments(silent, tmp_path, small_disk
     assert frames_md5(copy.target) == frames_md5(tmp_path / "straight.mov")
 
 
+KILLED_WHILE_JOINING = """
+import os, signal, sys
+from colormnet.media.frames import SinkSettings, open_sink, open_source
+rename = os.replace
+def killed(source, target):
+    if str(target) == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+os.replace = killed
+settings = SinkSettings(segment_frames=5)
+with open_source(sys.argv[1]) as source, open_sink(sys.argv[2], source, settings) as sink:
+    for number in source.frames:
+        frame = source.read(number)
+        sink.write(frame, frame.pixels)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+def test_a_run_killed_while_it_joins_leaves_no_half_movie_behind(silent, tmp_path, straight):
+    wanted = straight("mov")
+    copy = Copy(silent, tmp_path / "out" / "o.mov")
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_JOINING, silent, copy.target], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len([name for name in copy.segments() if "-" in name]) == 5
+    copy.run(resume=True)
+    assert copy.written == []
+    assert list(copy.target.parent.iterdir()) == [copy.target]
+    assert copy.target.read_bytes() == wanted
+
+
 @pytest.mark.parametrize(("suffix", "again"), [("mov", 13), ("mp4", 11)])
 def test_a_plate_that_fails_in_the_middle_keeps_what_is_finished(silent, tmp_path, straight, suffix, again):
     """All of it where every frame stands for itself, whole segments where frames lean on each other (H.264)."""

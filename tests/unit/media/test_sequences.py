@@ -103,6 +103,13 @@ def test_a_pixel_aspect_that_cannot_be_is_none(tmp_path, picture, extension, sta
     assert open_source(tmp_path / f"a.{extension}").info.pixel_aspect == 1.0
 
 
+@pytest.mark.parametrize("extension", ["exr", "png", "tif", "dpx", "jpg", "gif", "webp", "bmp"])
+def test_an_empty_file_is_called_that(tmp_path, extension):
+    (tmp_path / f"a.{extension}").touch()
+    with pytest.raises(InputError, match=rf"a\.{extension} cannot be read \(the file is empty\)"):
+        open_source(tmp_path / f"a.{extension}", exemplar=True)
+
+
 def test_unreadable_frame_is_named_before_work(plates):
     (plates / "plate.1004.exr").write_bytes(b"")
     with pytest.raises(InputError, match=r"1004\.exr"):
@@ -367,14 +374,19 @@ def test_output_over_the_input_is_refused_also_through_links(plates, tmp_path):
 def test_outputs_that_cannot_be(plates, tmp_path):
     source = open_source(plates)
     (tmp_path / "file").write_text("x")
+    (tmp_path / "o.1003.png").mkdir()
+    (tmp_path / "o.mov").mkdir()
+    for spec in ("o.####.png", "o.mov"):
+        with pytest.raises(InputError, match="is a folder and cannot be written"):
+            open_sink(tmp_path / spec, source)
     for spec, why in [("o.exr", "one picture"), ("o.####.gif", "not a picture format"), ("o.bmp", "not a format"),
                       ("file/o.####.exr", "is a file")]:  # fmt: skip
         with pytest.raises(InputError, match=why):
             open_sink(tmp_path / spec, source)
     with pytest.raises(InputError, match="layers"):
-        open_sink(tmp_path / "o.####.png", source, SinkSettings(layers=("colormnet.a",)))
+        open_sink(tmp_path / "q.####.png", source, SinkSettings(layers=("colormnet.a",)))
     with pytest.raises(InputError, match="cannot hold float"):
-        open_sink(tmp_path / "o.####.png", source, SinkSettings(pixel_type="float"))
+        open_sink(tmp_path / "q.####.png", source, SinkSettings(pixel_type="float"))
     sink = open_sink(tmp_path / "o.####.exr", source, SinkSettings(layers=("colormnet.a",)))
     frame = source.read(1001)
     with pytest.raises(InputError, match="layers"):
@@ -383,7 +395,7 @@ def test_outputs_that_cannot_be(plates, tmp_path):
         sink.write(frame, frame.pixels, {"colormnet.a": np.zeros((24, 16), np.float32)})
     with pytest.raises(InputError, match="is 8x8"):
         sink.write(frame, np.zeros((8, 8, 3), np.float32), {"colormnet.a": np.zeros((24, 32), np.float32)})
-    assert not list(tmp_path.glob("o.*"))
+    assert [path for path in tmp_path.glob("[oq].*") if not path.is_dir()] == []
 
 
 @pytest.mark.parametrize("extension", ["png", "tif", "dpx", "jpg"])
