@@ -97,7 +97,7 @@ def find_ffmpeg() -> str:
     """
     found = shutil.which("ffmpeg")
     if found:
-        return found
+        return os.path.abspath(found)
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
@@ -107,6 +107,11 @@ def find_ffmpeg() -> str:
 def command(stream: Any, verbosity: str = "error") -> list[str]:
     """The command line of an ffmpeg-python graph."""
     return list(ffmpeg.compile(stream.global_args(*QUIET, "-v", verbosity), cmd=find_ffmpeg(), overwrite_output=True))
+
+
+def as_file(path: Path) -> str:
+    """A path as ffmpeg takes it for one: ``take:1.mov`` would be a protocol, ``-a.mov`` an option."""
+    return str(path) if path.is_absolute() else os.path.join(os.curdir, path)
 
 
 def probe(path: Path) -> MovieFacts:
@@ -120,7 +125,7 @@ def probe(path: Path) -> MovieFacts:
     if not os.access(path, os.R_OK):
         raise InputError(f"There is no permission to read {path}; change its rights or copy it.")
     shown = subprocess.run(
-        [find_ffmpeg(), *QUIET, "-i", str(path)], capture_output=True, text=True, errors="replace", check=False
+        [find_ffmpeg(), *QUIET, "-i", as_file(path)], capture_output=True, text=True, errors="replace", check=False
     ).stderr
     line = next((text for text in shown.splitlines() if re.search(r"Stream #0:\d+.*: Video:", text)), None)
     if line is None:
@@ -213,7 +218,7 @@ def _bits(pixel_format: str) -> int:
 
 def _frame_times(path: Path) -> tuple[list[Fraction], list[Fraction]]:
     """Presentation time and duration of every frame in display order, seconds."""
-    stream = ffmpeg.input(str(path))["v:0"].output("pipe:", format="framecrc", c="copy")
+    stream = ffmpeg.input(as_file(path))["v:0"].output("pipe:", format="framecrc", c="copy")
     with tempfile.TemporaryFile() as errors:
         done = subprocess.run(command(stream, "warning"), stdout=subprocess.PIPE, stderr=errors, check=False)
         errors.seek(0)

@@ -29,7 +29,7 @@ import numpy as np
 from colormnet.errors import InputError
 from colormnet.files import write_error
 from colormnet.media.atomic import check_folder, prepare_folder, refuse_folders, refuse_overwrite
-from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, command, probe
+from colormnet.media.ffmpeg_tools import MovieFacts, add_frames, as_file, command, probe
 from colormnet.media.frames import (
     ColourHint,
     FloatArray,
@@ -48,6 +48,7 @@ from colormnet.media.notation import choose_frames, is_movie, parse_frames
 __all__ = ["MovieFrame", "MovieSink", "MovieSource", "is_movie"]
 
 _SEGMENT = re.compile(r"(\d{7})-(\d{7})\.mov")  # places of its first frame and of the one after its last
+_LIST = "list"  # of the segments, as ffmpeg reads it
 _SKIP_AHEAD = 200  # frames it is cheaper to decode and drop than to start another decoder for
 _MATRICES = {
     "bt470bg": "bt470bg",
@@ -177,7 +178,7 @@ class MovieSource:
             # A little early, so that rounding to the ticks of the file (a frame each in MXF) never lands behind it.
             how["ss"] = f"{max(0.0, facts.times[number - 1] - 0.25 / float(facts.rate)):.6f}"
         kind = "rgba64le" if facts.alpha else "rgb48le"
-        source = ffmpeg.input(str(self._path), **how)["v:0"]
+        source = ffmpeg.input(as_file(self._path), **how)["v:0"]
         stream = source.output(
             "pipe:",
             format="rawvideo",
@@ -481,7 +482,7 @@ class MovieSink:
         )
         assert self._rate is not None
         stream = source.output(
-            str(self._folder / "open.mov"),
+            as_file(self._folder / "open.mov"),
             vf=filters,
             color_primaries=primaries,
             color_trc=transfer,
@@ -595,13 +596,12 @@ class MovieSink:
 
     def _join(self) -> None:
         segments = [entry.name for entry in self._segments()]
-        listing = self._folder / "list"
         temporary = self._folder / f"joined{self._path.suffix}"  # where the next run clears it away
         try:
-            listing.write_text("".join(f"file '{name}'\n" for name in segments))
+            (self._folder / _LIST).write_text("".join(f"file '{name}'\n" for name in segments))
             problem = ""
             for sound in self._sound_options():
-                problem = self._mux(listing, temporary, sound)
+                problem = self._mux(temporary, sound)
                 if not problem:
                     break
             if problem:
@@ -631,20 +631,23 @@ class MovieSink:
         recoded = {"c:a": "aac", "b:a": "320k"} if self._path.suffix.lower() == ".mp4" else {"c:a": "pcm_s24le"}
         return [{"c:a": "copy"}, recoded]
 
-    def _mux(self, listing: Path, target: Path, sound: dict[str, Any] | None) -> str:
-        """Run ffmpeg; what it complained of when it failed, else an empty text."""
-        picture = ffmpeg.input(str(listing), format="concat", safe=0)
+    def _mux(self, target: Path, sound: dict[str, Any] | None) -> str:
+        """Run ffmpeg; what it complained of when it failed, else an empty text.
+
+        It runs in the segments' folder: it looks for listed files beside the list, and misreads names like take#2.mov.
+        """
+        picture = ffmpeg.input(_LIST, format="concat", safe=0)
         streams = [picture["v:0"]]
         options: dict[str, Any] = {"c:v": "copy"}
         assert self._rate is not None
         if self._facts is not None:
-            original = ffmpeg.input(str(self._facts.path))
+            original = ffmpeg.input(str(self._facts.path.absolute()))
             if sound is not None:
                 streams.append(original["a"])
                 options.update(sound)
             else:
                 # Only there for its metadata: ffmpeg-python leaves out an input that no stream comes from.
-                options["metadata_from"] = str(self._facts.path)
+                options["metadata_from"] = str(self._facts.path.absolute())
             options["map_metadata"] = 1
         code = self._info.timecode
         if code is not None:
@@ -656,11 +659,11 @@ class MovieSink:
             options["video_track_timescale"] = _timescale(self._rate)
             options["movflags"] = "+write_colr"
         extra = options.pop("metadata_from", None)
-        arguments = command(ffmpeg.output(*streams, str(target), **options))
+        arguments = command(ffmpeg.output(*streams, target.name, **options))
         if extra is not None:
             where = arguments.index("-map") if "-map" in arguments else arguments.index("-c:v")
             arguments[where:where] = ["-i", extra]
-        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=self._folder)
         said = done.stderr.decode("utf-8", "replace")
         if done.returncode == 0 and target.is_file():
             return ""

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -604,6 +605,21 @@ def test_sizes_and_codecs_that_do_not_fit_are_refused_before_work(clips, tmp_pat
             for frame in map(source.read, source.frames):
                 sink.write(frame, frame.pixels)
     assert (probe(tmp_path / "o.mov").width, probe(tmp_path / "o.mov").height) == (65, 49)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no colons in names on Windows")
+@pytest.mark.parametrize("name", ["take:1.mov", "-take.mov", "it's 100% #1 [a] %03d.mov", "concat:a|b.mov"])
+def test_names_that_mean_something_to_ffmpeg(clips, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes((clips / "a.mov").read_bytes())
+    Path("out").mkdir()
+    copy = Copy(name, Path("out") / name)
+    copy.run()
+    facts = probe(copy.target)
+    assert (len(facts.times), facts.audio) == (24, 1)
+    monkeypatch.chdir(tmp_path / "out")
+    with open_source(Path("..") / name) as source, open_sink(name, source, SinkSettings(resume=True)) as sink:
+        assert sink.has(24)
 
 
 def test_output_over_input_is_refused(clips, tmp_path):
