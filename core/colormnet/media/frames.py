@@ -301,9 +301,12 @@ def open_source(
     text = str(spec)
     if not text:
         raise InputError("No plate was named: give a sequence, a directory, a picture or a movie.")
-    if movie.is_movie(text) and not Path(text).is_dir():
-        return movie.MovieSource(text, frames)
-    return sequences.SequenceSource(text, frames, layer, exemplar)
+    try:
+        if movie.is_movie(text) and not Path(text).is_dir():
+            return movie.MovieSource(text, frames)
+        return sequences.SequenceSource(text, frames, layer, exemplar)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InputError(f"{text} cannot be read ({error.strerror}); correct its name or rights.") from error
 
 
 def left_out(info: MediaInfo, name: str, *, alpha: bool, timecode: bool) -> tuple[str, ...]:
@@ -359,9 +362,13 @@ def open_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | No
 
 
 def _sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None) -> MovieSink | SequenceSink:
+    from colormnet.files import write_error
     from colormnet.media import movie, sequences
 
     chosen = settings or SinkSettings()
-    if movie.is_movie(str(spec)):
-        return movie.MovieSink(str(spec), source, chosen)
-    return sequences.SequenceSink(str(spec), source, chosen)
+    try:
+        if movie.is_movie(str(spec)):
+            return movie.MovieSink(str(spec), source, chosen)
+        return sequences.SequenceSink(str(spec), source, chosen)
+    except OSError as error:
+        raise write_error(Path(spec), error) from error

@@ -107,6 +107,7 @@ def read_picture(path: Path, pixels: bool = True, layer: str | None = None) -> P
         raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
     if not os.access(path, os.R_OK):
         raise InputError(f"There is no permission to read {path}; change its rights or copy it.")
+    check_name(path)
     if not path.stat().st_size:
         raise _unreadable(path, "the file is empty")
     config = oiio.ImageSpec()
@@ -148,6 +149,15 @@ def _read_parts(source: Any, path: Path, pixels: bool, first_only: bool = False)
     if not parts:
         raise _unreadable(path, "no picture in it")
     return parts
+
+
+def check_name(path: Path) -> None:
+    """Raise InputError where the library cannot take the name of a file: names are bytes on Linux, and text there."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise InputError(f"The name {shown} is not UTF-8; rename the file or its folder.") from error
 
 
 def check_whole(path: Path) -> None:

@@ -266,6 +266,8 @@ class MovieSink:
         refuse_folders([self._path])
         refuse_overwrite([self._path], source.paths())
         self._folder = self._path.with_name(f".{self._path.name}.segments")
+        there = self._folder.iterdir() if self._folder.is_dir() else ()
+        self.begun = any(_SEGMENT.fullmatch(entry.name) for entry in there)
         self._encoder: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._open: list[int] = []
@@ -275,11 +277,6 @@ class MovieSink:
         if settings.resume and not self._finished:
             self._done = self._frames_in(self._segments())
         self._lock: FolderLock | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether finished segments of an interrupted run are there."""
-        return self._folder.is_dir() and any(_SEGMENT.fullmatch(entry.name) for entry in self._folder.iterdir())
 
     def check(self) -> None:
         """Raise InputError where the folder cannot be made or written to; nothing is made."""
@@ -359,16 +356,12 @@ class MovieSink:
         return not self._folder.exists() and self._path.is_file() and _frames_of(self._path) == len(self._frames)
 
     def _segments(self) -> list[Path]:
-        """Finished segments of this very movie that follow each other from its first frame on."""
-        try:
-            mark = self._folder / "job"
-            if not mark.is_file() or mark.read_text() != self._fingerprint():
-                return []
-            entries = sorted(self._folder.iterdir())
-        except OSError as error:
-            raise write_error(self._path, error) from error
+        """Finished segments of this very movie that follow each other from its first frame on. Raises OSError."""
+        mark = self._folder / "job"
+        if not mark.is_file() or mark.read_text() != self._fingerprint():
+            return []
         found, end = [], 0
-        for entry in entries:
+        for entry in sorted(self._folder.iterdir()):
             name = _SEGMENT.fullmatch(entry.name)
             if name and int(name[1]) == end:
                 found.append(entry)
@@ -595,10 +588,9 @@ class MovieSink:
         self._leave()
 
     def _join(self) -> None:
-        segments = [entry.name for entry in self._segments()]
         temporary = self._folder / f"joined{self._path.suffix}"  # where the next run clears it away
         try:
-            (self._folder / _LIST).write_text("".join(f"file '{name}'\n" for name in segments))
+            (self._folder / _LIST).write_text("".join(f"file '{entry.name}'\n" for entry in self._segments()))
             problem = ""
             for sound in self._sound_options():
                 problem = self._mux(temporary, sound)

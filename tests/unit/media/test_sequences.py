@@ -110,6 +110,26 @@ def test_an_empty_file_is_called_that(tmp_path, extension):
         open_source(tmp_path / f"a.{extension}", exemplar=True)
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_names_that_are_no_text_are_refused(plates, tmp_path, picture):
+    picture(tmp_path / "a.png", noise("uint8"))
+    odd = tmp_path / os.fsdecode(b"\xff a.png")
+    (tmp_path / "a.png").rename(odd)
+    with pytest.raises(InputError, match=r"The name .*\ufffd a\.png is not UTF-8; rename the file or its folder"):
+        open_source(odd)
+    with pytest.raises(InputError, match="is not UTF-8"):
+        open_sink(tmp_path / os.fsdecode(b"\xff.####.png"), open_source(plates))
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".####.exr", ".mov"])
+def test_names_that_are_too_long_are_refused(plates, tmp_path, suffix):
+    name = tmp_path / ("a" * 300 + suffix)
+    with pytest.raises(InputError, match="aaa"):
+        open_source(name)
+    with pytest.raises(InputError, match="aaa"):
+        open_sink(name, open_source(f"{plates}/plate.####.exr", "1001"))
+
+
 def test_unreadable_frame_is_named_before_work(plates):
     (plates / "plate.1004.exr").write_bytes(b"")
     with pytest.raises(InputError, match=r"1004\.exr"):
