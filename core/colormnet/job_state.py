@@ -87,7 +87,7 @@ class JobState:
     def beside(output: str) -> "JobState":
         """The state folder for an output pattern, movie, picture or directory."""
         path = Path(output)
-        if path.is_dir() or not path.suffix:
+        if os.path.isdir(path) or not path.suffix:
             return JobState(path / STATE_FOLDER / "frames_in_folder")
         # Of all notations of one sequence the same folder: a run may be resumed with %04d that was begun with ####.
         name = str(parse_pattern(output)) if has_pattern(output) and not is_movie(output) else output

@@ -357,7 +357,7 @@ def _refuse_output_on_input(job: ColorizeJob, source: FrameSource) -> None:
     if has_pattern(job.output) and not is_movie(job.output):
         pattern = parse_pattern(job.output)
         outputs = [pattern.path(number) for number in source.frames]
-    elif Path(job.output).is_dir():
+    elif os.path.isdir(job.output):  # a name that is too long is none, and the sink says so
         outputs = [Path(job.output) / path.name for path in source.paths()]
     else:
         outputs = [Path(job.output)]

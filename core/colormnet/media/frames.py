@@ -296,11 +296,12 @@ def open_source(
         InputError: nothing there, missing frames (named), bad range, several sequences in the directory, unreadable.
     """
     from colormnet.errors import InputError
-    from colormnet.media import movie, sequences
+    from colormnet.media import movie, notation, sequences
 
     text = str(spec)
     if not text:
         raise InputError("No plate was named: give a sequence, a directory, a picture or a movie.")
+    notation.check_name(text)
     try:
         if movie.is_movie(text) and not Path(text).is_dir():
             return movie.MovieSource(text, frames)
@@ -363,9 +364,10 @@ def open_sink(spec: str | Path, source: FrameSource, settings: SinkSettings | No
 
 def _sink(spec: str | Path, source: FrameSource, settings: SinkSettings | None) -> MovieSink | SequenceSink:
     from colormnet.files import write_error
-    from colormnet.media import movie, sequences
+    from colormnet.media import movie, notation, sequences
 
     chosen = settings or SinkSettings()
+    notation.check_name(spec)
     try:
         if movie.is_movie(str(spec)):
             return movie.MovieSink(str(spec), source, chosen)

@@ -24,7 +24,7 @@ from colormnet.files import free_space, whole_file, write_error
 from colormnet.media.channels import ColourChannels, find_colour, layer_name
 from colormnet.media.frames import ColourHint, FloatArray, MediaInfo, PlateFrame, SinkSettings, Window
 from colormnet.media.integrity import ends_early
-from colormnet.media.notation import image_format
+from colormnet.media.notation import check_name, image_format
 
 _LOSSY = {"dwaa": "zip", "dwab": "zip", "b44": "zips", "b44a": "zips"}
 # Written by the library for the file it writes; a copy from another file would be wrong or is refused.
@@ -149,15 +149,6 @@ def _read_parts(source: Any, path: Path, pixels: bool, first_only: bool = False)
     if not parts:
         raise _unreadable(path, "no picture in it")
     return parts
-
-
-def check_name(path: Path) -> None:
-    """Raise InputError where the library cannot take the name of a file: names are bytes on Linux, and text there."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode("utf-8", "replace")
-        raise InputError(f"The name {shown} is not UTF-8; rename the file or its folder.") from error
 
 
 def check_whole(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,15 @@ def image_format(path: str | Path, exemplar: bool = False) -> str | None:
     ``exemplar``: also "gif", "webp" and "bmp", which are read, but are neither plates nor written.
     """
     return (EXEMPLAR_FORMATS if exemplar else IMAGE_FORMATS).get(Path(str(path)).suffix.lower())
+
+
+def check_name(path: str | Path) -> None:
+    """Raise InputError where libraries cannot take a file's name: on Linux names are bytes, for them they are text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise InputError(f"The name {shown} is not UTF-8; rename the file or its folder.") from error
 
 
 def is_movie(text: str) -> bool:

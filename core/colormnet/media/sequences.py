@@ -13,7 +13,6 @@ from colormnet.media.atomic import check_folder, prepare_folder, refuse_folders,
 from colormnet.media.frames import FloatArray, FrameSource, MediaInfo, PlateFrame, SinkSettings, left_out
 from colormnet.media.images import (
     Picture,
-    check_name,
     check_whole,
     output_depth,
     picture_info,
@@ -224,7 +223,6 @@ class SequenceSink:
         if settings.content == "layers" and not settings.layers:
             raise InputError("There is nothing to write: neither colour nor layers were asked for.")
         output_depth(kind, self._info.bits, settings)  # refuses what the format cannot hold
-        check_name(probe)
         refuse_folders(self.path(number) for number in frames)
         refuse_overwrite((self.path(number) for number in frames), source.paths())
         if kind != self._info.format and settings.content != "layers":
