@@ -198,7 +198,12 @@ class MovieSource:
         if len(data) < size:
             frame = self._next
             said = self._said()
+            code = self._decoder.wait()
             self._stop()
+            if code < 0:
+                raise InputError(
+                    f"{self._path} could not be read at frame {frame}: ffmpeg was ended by signal {-code}; resume."
+                )
             raise InputError(
                 f"{self._path} ends at frame {frame} of {len(self._facts.times)} ({said}); it is truncated or damaged."
             )

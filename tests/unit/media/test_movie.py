@@ -533,6 +533,15 @@ def test_damaged_stream_does_not_pass_for_a_frame(clips, tmp_path):
         _ = [source.read(number) for number in source.frames]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals on Windows")
+def test_a_decoder_that_is_killed_is_no_damaged_movie(clips):
+    with open_source(clips / "a.mov") as source:
+        source.read(1)
+        source._decoder.kill()
+        with pytest.raises(InputError, match=r"a\.mov could not be read at frame \d+: ffmpeg was ended by signal 9"):
+            _ = [source.read(number) for number in source.frames[1:]]
+
+
 def test_what_is_no_movie(tmp_path):
     (tmp_path / "x.mov").write_bytes(b"no movie at all" * 100)
     ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "sound.mov")
