@@ -79,7 +79,10 @@ def colorize(
         ReportStyle, typer.Option(help="Form of the progress: a bar or lines, JSON, Open Job Description.")
     ] = ReportStyle.auto,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Check everything, print the plan, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Check everything, print the plan (with --resume also what is done), write nothing."
+        ),
     ] = False,
     verbose: Annotated[
         bool,

@@ -314,7 +314,7 @@ def test_a_snapshot_is_written_whole_or_not_at_all(model, clip, tmp_path):
     path = tmp_path / "s"
     session.save(path)
     before = path.read_bytes()
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="could not be written"):
         session.save(tmp_path / "no" / "such" / "folder")
     session.step(clip[0][0])
     session.save(path)
