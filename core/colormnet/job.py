@@ -1,5 +1,6 @@
 """What a colorize run is asked to do, as typed settings checked at the edge."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,10 @@ def parse_exemplar(text: str) -> ExemplarSpec:
     Raises InputError for an empty name.
     """
     path, picture, frame = text, None, None
-    if not Path(text).exists():
+    if not os.path.exists(text):  # unlike a Path's, it is no error for what is too long to be a name
         if (match := re.fullmatch(r"(.*)@(-?\d+)", path, re.DOTALL)) is not None:
             path, frame = match[1], int(match[2])
-        if not Path(path).exists() and (match := re.fullmatch(r"(.*)#(-?\d+)", path, re.DOTALL)) is not None:
+        if not os.path.exists(path) and (match := re.fullmatch(r"(.*)#(-?\d+)", path, re.DOTALL)) is not None:
             path, picture = match[1], int(match[2])
     if not path:
         raise InputError(f"The exemplar '{text}' names no file; write FILE, FILE@FRAME or MOVIE#N@FRAME.")

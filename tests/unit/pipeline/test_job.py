@@ -32,6 +32,11 @@ def test_an_existing_file_is_taken_literally(tmp_path, name):
     assert parse_exemplar(str(tmp_path / name)) == ExemplarSpec(str(tmp_path / name))
 
 
+def test_a_name_that_no_file_can_have_is_read_like_any_other():
+    name = "x" * 300 + ".png"
+    assert parse_exemplar(f"{name}#2@1001") == ExemplarSpec(name, 2, 1001)
+
+
 @pytest.mark.parametrize("text", ["", "@12", "#3@4"])
 def test_an_exemplar_without_a_name_is_refused(text):
     with pytest.raises(InputError):
