@@ -87,17 +87,20 @@ class Colorizer:
             keys = self.model.network.encode_key(light)
             hidden = self.model.network.initial_hidden(keys)
             values = self.model.network.encode_value(keys, light, colour, hidden, deep=False)
-            self._bank.memorise(keys, values.value, permanent=True, evicting=self._evicting())
+            self._bank.memorise(keys, values, permanent=True, evicting=self._evicting())
         self._exemplar_added = True
 
     def encode(self, luminance: Plane) -> Keys:
         """Features of a frame, which depend on its luminance alone; `step` takes them back as ``keys``.
 
-        They can be kept and used again with another exemplar. Shape (H, W) as for `step`.
+        They can be kept and used again with another exemplar. Shape (H, W) as for `step`. May run in another thread
+        while a frame is stepped; what the exemplars say of the frame is looked up with it, for the `step` to come.
         """
         light = self._plane(luminance, (None, None), "luminance")
         with torch.inference_mode(), self._guard(light):
-            return self.model.network.encode_key(self._pad(light))
+            keys = self.model.network.encode_key(self._pad(light))
+            self._bank.look_up(keys)
+            return keys
 
     def step(self, luminance: Plane, last: bool = False, keys: Keys | None = None) -> Plane:
         """Colorize the next frame.
@@ -170,8 +173,9 @@ class Colorizer:
         Raises InputError when the place cannot be written.
         """
         tensors: dict[str, Tensor] = {}
-        if self._bank.tokens is not None:
-            tensors.update({f"memory.{name}": tensor for name, tensor in self._bank.tokens.tensors().items()})
+        for group, tokens in (("memory", self._bank.tokens), ("fine", self._bank.fine)):
+            if tokens is not None:
+                tensors.update({f"{group}.{name}": tensor for name, tensor in tokens.tensors().items()})
         for index, tensor in enumerate(self._reference or ()):
             tensors[f"reference.{index}"] = tensor
         optional = {"hidden": self._hidden, "confidence": self._confidence}
@@ -254,7 +258,7 @@ class Colorizer:
         due = self.frame_index - self._last_memorised >= every
         memorising = (self._exemplar_added or opening or due) and not last
         hidden = self._hidden if self._hidden is not None else network.initial_hidden(keys)
-        readout = self._bank.read(keys, network.reads_exemplars)
+        readout = self._bank.read(keys)
         local = None if self._reference is None else network.read_locally(keys, light, self._reference)
         update = not memorising and not last
         decoded = network.decode(keys, light, readout, local, hidden, update)
@@ -277,7 +281,7 @@ class Colorizer:
         kept: tuple[Tensor, ...] | None = None,
     ) -> None:
         values = self.model.network.encode_value(keys, light, colour, hidden, deep)
-        self._bank.memorise(keys, values.value, permanent, self._evicting())
+        self._bank.memorise(keys, values, permanent, self._evicting())
         self._hidden = values.hidden if deep else hidden
         self._last_memorised = self.frame_index
         # Nothing before an exemplar counts any more.
@@ -374,8 +378,8 @@ class Colorizer:
         device = self.model.device
         here = {name: tensor.to(device) for name, tensor in tensors.items()}
         frames = [MemorisedFrame(int(tokens), bool(permanent)) for tokens, permanent in header["frames"]]
-        fields = {name.split(".", 1)[1]: t for name, t in here.items() if name.startswith("memory.")}
-        self._bank.restore(frames, int(header["long_term"]), Tokens(**fields) if fields else None)
+        memory, fine = (_group(here, name) for name in ("memory", "fine"))
+        self._bank.restore(frames, int(header["long_term"]), memory, fine)
         count = header["reference"]
         self._reference = None if count is None else tuple(here[f"reference.{index}"] for index in range(count))
         self._hidden = here.get("hidden")
@@ -387,6 +391,12 @@ class Colorizer:
         self._size = None if header["size"] is None else (int(header["size"][0]), int(header["size"][1]))
         self._exemplar_added = bool(header["exemplar_added"])
         self._as_numpy = bool(header["as_numpy"])
+
+
+def _group(tensors: dict[str, Tensor], name: str) -> Tokens | None:
+    """The tokens saved under ``name``, or None where there were none."""
+    fields = {key.split(".", 1)[1]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+    return Tokens(**fields) if fields else None
 
 
 def _settings_hash(settings: dict[str, Any], clip_length: int | None) -> str:

@@ -22,8 +22,9 @@ from colormnet.network.local_attention import LocalAttention, window_indices
 from colormnet.network.model import ColorMNet
 
 
-def dense_read(query: Tensor, selection: Tensor, key: Tensor, shrinkage: Tensor, value: Tensor, top_k: int):
+def dense_read(query: Tensor, selection: Tensor | None, key: Tensor, shrinkage: Tensor, value: Tensor, top_k: int):
     """The read-out with its matrix of all queries by all tokens, and a dense one of the kept weights."""
+    selection = torch.ones_like(query) if selection is None else selection
     squares = key.square().transpose(1, 2) @ selection
     products = key.transpose(1, 2) @ (selection * query)
     offsets = (selection * query.square()).sum(1, keepdim=True)
@@ -74,7 +75,7 @@ def fill(session: Colorizer) -> None:
         draw(held.value.shape[1]),
     )
     order = [MemorisedFrame(per_frame, number == 0) for number in range(frames)]
-    session._bank.restore(order, session.settings.long_term_tokens, tokens)
+    session._bank.restore(order, session.settings.long_term_tokens, tokens, session._bank.fine)
 
 
 def status(field: str) -> int:

@@ -1,6 +1,7 @@
 """MFP: the tokens of one clip in tiers, permanent (exemplars), working and long-term (network.md section 5)."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +10,9 @@ from colormnet.memory.consolidation import consolidate, evict
 from colormnet.memory.readout import MemoryRead, read
 from colormnet.memory.settings import MemorySettings
 from colormnet.memory.tokens import Tokens
-from colormnet.network.interface import Keys, Readout
+from colormnet.network.interface import Keys, Readout, Values
+
+_AHEAD = 2  # answers kept for frames to come: the next one's, while that of the frame in hand is still needed
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,19 @@ class MemorisedFrame:
     permanent: bool
 
 
+class _Ahead(NamedTuple):
+    """What the exemplars ``known`` at the time answer to a frame that has not come yet."""
+
+    asked: Tensor
+    known: Tokens
+    answer: Readout
+
+
 class MemoryBank:
     """Tokens ``[long-term | frames in the order they came]``; frames are permanent or working.
+
+    Where the network has a finer grid, the exemplars are kept once more as `fine` tokens, which are only looked up: the
+    rules of the tiers do not touch them.
 
     Batch size is 1. Nothing here learns: values enter and leave, the bank counts how they are used.
     """
@@ -31,6 +45,8 @@ class MemoryBank:
         self.frames: list[MemorisedFrame] = []
         self.long_term = 0  # tokens
         self._tokens: Tokens | None = None
+        self._fine: Tokens | None = None
+        self._ahead: tuple[_Ahead, ...] = ()
 
     def __len__(self) -> int:
         return 0 if self._tokens is None else len(self._tokens)
@@ -40,44 +56,58 @@ class MemoryBank:
         """All tokens, or None while the memory is empty."""
         return self._tokens
 
+    @property
+    def fine(self) -> Tokens | None:
+        """The exemplars' tokens on the finer grid, or None where there are none."""
+        return self._fine
+
     def nbytes(self) -> int:
-        """Bytes held by all tiers."""
-        return 0 if self._tokens is None else self._tokens.nbytes()
+        """Bytes held by all tiers and by the fine tokens."""
+        return sum(tokens.nbytes() for tokens in (self._tokens, self._fine) if tokens is not None)
 
-    def read(self, keys: Keys, exemplars: bool = False) -> Readout:
-        """The memory's answer to a frame; counts the usage and the life of every token.
-
-        ``exemplars``: ask the permanent frames once more on their own, where there are any; that counts nothing.
-        """
+    def read(self, keys: Keys) -> Readout:
+        """The memory's answer to a frame, and the exemplars' own; counts the usage and the life of every token."""
         if self._tokens is None:
             raise ValueError("the memory is empty: nothing to read from")
         tokens = self._tokens
-        answer = self._ask(keys, tokens)
+        answer = self._ask(keys.key, keys.selection, tokens)
         self._tokens = replace(tokens, usage=tokens.usage + answer.usage[0], life=tokens.life + 1)
-        own = self._permanent() if exemplars else None
-        return _readout(keys, answer, None if own is None else _readout(keys, self._ask(keys, own)))
+        return _readout(keys.key, answer, self._exemplars_answer(keys))
 
-    def _ask(self, keys: Keys, tokens: Tokens) -> MemoryRead:
+    def look_up(self, keys: Keys) -> None:
+        """Work out ahead what the exemplars will answer to a frame; `read` finds it. Another thread may do this."""
+        if keys.fine is not None and self._fine is not None:
+            answer = _readout(keys.fine, self._ask(keys.fine, None, self._fine))
+            self._ahead = (*self._ahead[1 - _AHEAD :], _Ahead(keys.fine, self._fine, answer))
+
+    def _exemplars_answer(self, keys: Keys) -> Readout | None:
+        if keys.fine is None or self._fine is None:
+            return None
+        for ahead in self._ahead:
+            if ahead.asked is keys.fine and ahead.known is self._fine:
+                return ahead.answer
+        return _readout(keys.fine, self._ask(keys.fine, None, self._fine))
+
+    def _ask(self, key: Tensor, selection: Tensor | None, tokens: Tokens) -> MemoryRead:
         return read(
-            keys.key.flatten(2),
-            keys.selection.flatten(2),
+            key.flatten(2),
+            None if selection is None else selection.flatten(2),
             tokens.key.T[None],
             tokens.shrinkage.T[None],
             tokens.value.T[None],
             self.settings.top_k,
         )
 
-    def _permanent(self) -> Tokens | None:
-        found = [tokens for frame, tokens in self._by_frame() if frame.permanent]
-        return Tokens.join(*found) if found else None
-
-    def memorise(self, keys: Keys, value: Tensor, permanent: bool, evicting: bool) -> None:
+    def memorise(self, keys: Keys, values: Values, permanent: bool, evicting: bool) -> None:
         """Add a frame, (1, C, h, w) each, then consolidate if the working memory is full.
 
         ``evicting``: whether a full long-term memory gives up its least used tokens first.
         """
-        maps = (keys.key, keys.shrinkage, keys.selection, value)
-        fresh = Tokens.fresh(*(m[0].flatten(1).T.contiguous() for m in maps))
+        fresh = _tokens(keys.key, keys.shrinkage, keys.selection, values.value)
+        if permanent and keys.fine is not None and values.fine is not None:
+            # Asked without selection, and never consolidated: none is kept.
+            known = _tokens(keys.fine, torch.ones_like(keys.fine[:, :1]), keys.fine[:, :0], values.fine)
+            self._fine = known if self._fine is None else Tokens.join(self._fine, known)
         if not permanent and self.settings.propagation == "recurrent":
             self._drop_working()
         self._tokens = fresh if self._tokens is None else Tokens.join(self._tokens, fresh)
@@ -126,11 +156,13 @@ class MemoryBank:
                 start += frame.tokens
         return pairs
 
-    def state(self) -> tuple[list[MemorisedFrame], int, Tokens | None]:
+    def state(self) -> tuple[list[MemorisedFrame], int, Tokens | None, Tokens | None]:
         """All of the bank, for `restore`. Tokens are never changed in place, so this costs nothing."""
-        return list(self.frames), self.long_term, self._tokens
+        return list(self.frames), self.long_term, self._tokens, self._fine
 
-    def restore(self, frames: list[MemorisedFrame], long_term: int, tokens: Tokens | None) -> None:
+    def restore(
+        self, frames: list[MemorisedFrame], long_term: int, tokens: Tokens | None, fine: Tokens | None = None
+    ) -> None:
         """Put an earlier or a saved `state` back. Raises ValueError if its parts do not agree."""
         expected = long_term + sum(frame.tokens for frame in frames)
         if expected != (0 if tokens is None else len(tokens)):
@@ -138,9 +170,15 @@ class MemoryBank:
         self.frames = list(frames)
         self.long_term = long_term
         self._tokens = tokens
+        self._fine = fine
 
 
-def _readout(keys: Keys, answer: MemoryRead, exemplars: Readout | None = None) -> Readout:
-    height, width = keys.key.shape[2:]
+def _tokens(*maps: Tensor) -> Tokens:
+    """Fresh tokens of key, shrinkage, selection and value, (1, C, h, w) each."""
+    return Tokens.fresh(*(m[0].flatten(1).T.contiguous() for m in maps))
+
+
+def _readout(asked: Tensor, answer: MemoryRead, exemplars: Readout | None = None) -> Readout:
+    height, width = asked.shape[2:]
     value, similarity = (torch.unflatten(plane, 2, (height, width)) for plane in (answer.value, answer.similarity))
     return Readout(value, similarity, exemplars)

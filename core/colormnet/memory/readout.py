@@ -16,6 +16,7 @@ from torch.nn import functional as F
 # row do not depend on the chunk it is computed in.
 _ROW_MULTIPLE = 64
 _CHUNK_BYTES = 64 * 2**20
+_GATHERED_BYTES = 2 * 2**20  # of kept keys at a time on a processor: they are gone through twice, in its cache
 _BLOCK = 64
 # Usage is summed in fixed point: integer addition is associative, so the sum is the same on every run of every device.
 _USAGE_SCALE = float(2**40)
@@ -31,7 +32,7 @@ class MemoryRead(NamedTuple):
 
 def read(
     query: Tensor,
-    selection: Tensor,
+    selection: Tensor | None,
     key: Tensor,
     shrinkage: Tensor,
     value: Tensor,
@@ -42,7 +43,7 @@ def read(
 
     Args:
         query: (B, Ck, N) key of the frame that asks.
-        selection: (B, Ck, N) weight of each key channel, in [0, 1].
+        selection: (B, Ck, N) weight of each key channel, in [0, 1]; None: 1 for all.
         key: (B, Ck, M) keys of the memory.
         shrinkage: (B, 1, M) sharpness of each memory token, >= 1.
         value: (B, Cv, M) values of the memory. Token-major storage (a transposed view) saves a copy.
@@ -67,17 +68,17 @@ def read(
     with torch.autocast(query.device.type, enabled=False):
         for b in range(batch):
             q = query[b].T.to(dtype)
-            e = selection[b].T.to(dtype)
+            e = None if selection is None else selection[b].T.to(dtype)
             k = key[b].T.to(dtype).contiguous()
             s = shrinkage[b].T.to(dtype)
             v = value[b].T.contiguous()
-            index_side = None if keep is None else _memory_side(k, s)
+            index_side = _memory_side(k, s, e is not None)
             usage = torch.zeros(tokens, dtype=torch.int64, device=query.device)
             parts, bests = [], []
             for start in range(0, count, rows):
-                qc, ec = q[start : start + rows], e[start : start + rows]
-                if index_side is None or keep is None:
-                    part, best = _read_all(qc, ec, k, s, v, usage)
+                qc, ec = q[start : start + rows], None if e is None else e[start : start + rows]
+                if keep is None:
+                    part, best = _read_all(qc, ec, index_side, v, usage)
                 else:
                     part, best = _read_top(qc, ec, k, s, v, index_side, keep, usage)
                 parts.append(part)
@@ -88,16 +89,16 @@ def read(
     return MemoryRead(torch.stack(values), torch.stack(similarities), torch.stack(usages))
 
 
-def _memory_side(k: Tensor, s: Tensor) -> Tensor:
-    """(M, 2 Ck + 1): the memory's factor of the similarity as one matrix product."""
-    with torch.no_grad():
-        return torch.cat([k * k, k, torch.ones_like(s)], 1) * (s / -math.sqrt(k.shape[1]))
+def _memory_side(k: Tensor, s: Tensor, selective: bool) -> Tensor:
+    """(M, 2 Ck + 1), or (M, Ck + 2) without selection: the memory's factor of the similarity as one matrix product."""
+    squares = k * k if selective else k.square().sum(1, keepdim=True)
+    return torch.cat([squares, k, torch.ones_like(s)], 1) * (s / -math.sqrt(k.shape[1]))
 
 
-def _query_side(q: Tensor, e: Tensor) -> Tensor:
-    """(n, 2 Ck + 1), rows padded with zeros to a multiple of `_ROW_MULTIPLE`."""
-    eq = e * q
-    side = torch.cat([e, -2 * eq, (eq * q).sum(1, keepdim=True)], 1)
+def _query_side(q: Tensor, e: Tensor | None) -> Tensor:
+    """(n, 2 Ck + 1), or (n, Ck + 2) without selection, rows padded with zeros to a multiple of `_ROW_MULTIPLE`."""
+    eq = q if e is None else e * q
+    side = torch.cat([torch.ones_like(q[:, :1]) if e is None else e, -2 * eq, (eq * q).sum(1, keepdim=True)], 1)
     return F.pad(side, (0, 0, 0, -side.shape[0] % _ROW_MULTIPLE))
 
 
@@ -120,19 +121,32 @@ def _top(similarity: Tensor, keep: int) -> Tensor:
 
 
 def _read_top(
-    q: Tensor, e: Tensor, k: Tensor, s: Tensor, v: Tensor, memory_side: Tensor, keep: int, usage: Tensor
+    q: Tensor, e: Tensor | None, k: Tensor, s: Tensor, v: Tensor, memory_side: Tensor, keep: int, usage: Tensor
 ) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         chosen = _top(_query_side(q, e) @ memory_side.T, keep)[: q.shape[0]]
     flat = chosen.flatten()
-    # The kept similarities are computed again in the direct form: it loses no digits to cancellation, and it is all
-    # that the backward pass has to see.
-    near = torch.unflatten(k.index_select(0, flat), 0, chosen.shape)
-    distance = (e[:, None] * (near - q[:, None]).square()).sum(2)
+    distance = _kept_distance(q, e, k, chosen)
     similarity = distance * (s[:, 0].index_select(0, flat).view(chosen.shape) / -math.sqrt(k.shape[1]))
     weight = similarity.softmax(1)
     _count(usage, flat, weight)
     return _weighted_sum(chosen, weight, v), similarity.amax(1)
+
+
+def _kept_distance(q: Tensor, e: Tensor | None, k: Tensor, chosen: Tensor) -> Tensor:
+    """(n, keep): squared distance of each row's chosen tokens, each channel weighted by ``e``.
+
+    Computed again in the direct form: it loses no digits to cancellation, and it is all that the backward pass has to
+    see.
+    """
+    count, keep = chosen.shape
+    rows = count if k.is_cuda else max(1, _GATHERED_BYTES // (keep * k.shape[1] * k.element_size()))
+    parts = []
+    for start in range(0, count, rows):
+        some, query = chosen[start : start + rows], q[start : start + rows, None]
+        squares = torch.unflatten(k.index_select(0, some.flatten()), 0, some.shape).sub_(query).square()
+        parts.append((squares if e is None else e[start : start + rows, None] * squares).sum(2))
+    return torch.cat(parts)
 
 
 def _weighted_sum(chosen: Tensor, weight: Tensor, v: Tensor) -> Tensor:
@@ -140,9 +154,8 @@ def _weighted_sum(chosen: Tensor, weight: Tensor, v: Tensor) -> Tensor:
     return F.embedding_bag(chosen, v, per_sample_weights=weight.to(v.dtype), mode="sum")
 
 
-def _read_all(q: Tensor, e: Tensor, k: Tensor, s: Tensor, v: Tensor, usage: Tensor) -> tuple[Tensor, Tensor]:
+def _read_all(q: Tensor, e: Tensor | None, memory_side: Tensor, v: Tensor, usage: Tensor) -> tuple[Tensor, Tensor]:
     count = q.shape[0]
-    memory_side = torch.cat([k * k, k, torch.ones_like(s)], 1) * (s / -math.sqrt(k.shape[1]))
     similarity = (_query_side(q, e) @ memory_side.T).clamp(max=0)
     weight = similarity.softmax(1)
     used = (weight[:count].detach().double() * _USAGE_SCALE).round().long()

@@ -17,6 +17,7 @@ class Keys(NamedTuple):
     shrinkage: Tensor  # (B, 1, h, w), >= 1
     selection: Tensor  # (B, Ck, h, w), in [0, 1]
     maps: tuple[Tensor, ...]  # feature maps private to the network, read by its value encoder and decoder
+    fine: Tensor | None = None  # (B, Cf, h', w') on a finer grid: what the exemplars are looked up by once more
 
 
 class Values(NamedTuple):
@@ -24,6 +25,7 @@ class Values(NamedTuple):
 
     value: Tensor  # (B, Cv, h, w); groups, where a network has them, are stacked group-major in Cv
     hidden: Tensor | None
+    fine: Tensor | None = None  # (B, Cfv, h', w') what an exemplar answers on the grid of `Keys.fine`
 
 
 class Readout(NamedTuple):
@@ -31,7 +33,7 @@ class Readout(NamedTuple):
 
     value: Tensor  # (B, Cv, h, w)
     similarity: Tensor  # (B, 1, h, w), the best similarity found per query, <= 0
-    exemplars: "Readout | None" = None  # what the exemplars alone answer, for a network that `reads_exemplars`
+    exemplars: "Readout | None" = None  # what the exemplars alone answer on the grid of `Keys.fine`, where there is one
 
 
 class Decoded(NamedTuple):
@@ -53,7 +55,6 @@ class ColorNetwork(nn.Module, ABC):
     )
     key_channels: int
     value_channels: int
-    reads_exemplars: bool = False  # whether `decode` wants to know what the exemplars alone answer as well
     reference_needs_value: bool  # whether `reference` reads `values` (then every reference frame is value-encoded)
 
     def settle(self) -> None:

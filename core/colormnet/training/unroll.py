@@ -1,6 +1,6 @@
 """A network run over a batch of sequences, with gradients; the training twin of the session's steps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -95,6 +95,7 @@ class _Shot:
     def __init__(self, network: ColorNetwork, memory_every: int, top_k: int, propagation: str) -> None:
         self._network, self._every, self._top_k, self._propagation = network, memory_every, top_k, propagation
         self._bank: list[tuple[Keys, Tensor]] = []
+        self._exemplar: tuple[Tensor | None, Tensor | None] = None, None  # on the finer grid: keys, values
         self._hidden: Tensor | None = None
         self._reference: tuple[Tensor, ...] | None = None
 
@@ -105,6 +106,7 @@ class _Shot:
         if not self._bank:
             self._hidden = values.hidden if not foreign else hidden
         self._bank[:1] = [(keys, values.value)]
+        self._exemplar = keys.fine, values.fine
         return values
 
     def refer(
@@ -163,19 +165,39 @@ class _Shot:
             top_k=self._top_k,
         )
         dtype, batch = keys.key.dtype, keys.key.shape[0]
-        own = self._read(keys, frames[:1]) if self._network.reads_exemplars and len(frames) > 1 else None
         value, similarity = got.value.reshape(batch, -1, *size), got.similarity.reshape(batch, 1, *size)
-        return Readout(value.to(dtype), similarity.to(dtype), own)
+        return Readout(value.to(dtype), similarity.to(dtype), self._look_up(keys))
+
+    def _look_up(self, keys: Keys) -> Readout | None:
+        """What the exemplar alone answers on the finer grid, where the network has one."""
+        exemplar, known = self._exemplar
+        if keys.fine is None or exemplar is None or known is None:
+            return None
+        got = read(
+            keys.fine.flatten(2),
+            None,
+            exemplar.flatten(2),
+            torch.ones_like(exemplar[:, :1]).flatten(2),
+            known.flatten(2),
+            top_k=self._top_k,
+        )
+        size, dtype, batch = keys.fine.shape[-2:], keys.fine.dtype, keys.fine.shape[0]
+        value, similarity = got.value.reshape(batch, -1, *size), got.similarity.reshape(batch, 1, *size)
+        return Readout(value.to(dtype), similarity.to(dtype))
 
 
 def _frame(keys: Keys, batch: int, count: int, t: int) -> Keys:
     def pick(x: Tensor) -> Tensor:
         return x.view(batch, count, *x.shape[1:])[:, t]
 
-    return Keys(pick(keys.key), pick(keys.shrinkage), pick(keys.selection), tuple(pick(m) for m in keys.maps))
+    return _each(keys, pick)
 
 
 def _detached(keys: Keys) -> Keys:
-    return Keys(
-        keys.key.detach(), keys.shrinkage.detach(), keys.selection.detach(), tuple(m.detach() for m in keys.maps)
-    )
+    return _each(keys, Tensor.detach)
+
+
+def _each(keys: Keys, function: Callable[[Tensor], Tensor]) -> Keys:
+    maps = tuple(function(m) for m in keys.maps)
+    fine = None if keys.fine is None else function(keys.fine)
+    return Keys(function(keys.key), function(keys.shrinkage), function(keys.selection), maps, fine)

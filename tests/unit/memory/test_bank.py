@@ -12,7 +12,7 @@ from colormnet.memory.bank import MemoryBank
 from colormnet.memory.consolidation import consolidate, evict
 from colormnet.memory.settings import MemorySettings
 from colormnet.memory.tokens import NEW_LIFE, Tokens
-from colormnet.network.interface import Keys
+from colormnet.network.interface import Keys, Values
 
 SIDE = (3, 4)
 TOKENS = SIDE[0] * SIDE[1]
@@ -29,7 +29,17 @@ def frame(seed, channels=6):
 
 
 def value_of(number):
-    return torch.full((1, 2, *SIDE), float(number), dtype=torch.float64)
+    return Values(torch.full((1, 2, *SIDE), float(number), dtype=torch.float64), None)
+
+
+FINE = (6, 8)
+
+
+def with_fine(keys, values, seed):
+    """The same frame with what it has on a finer grid."""
+    generator = torch.Generator().manual_seed(seed)
+    fine = torch.randn(1, 3, *FINE, generator=generator, dtype=torch.float64)
+    return keys._replace(fine=fine), values._replace(fine=torch.full((1, 4, *FINE), float(values.value[0, 0, 0, 0])))
 
 
 def filled(settings, frames, evicting=True):
@@ -193,17 +203,38 @@ def test_the_tiers_always_add_up(working, kept, prototypes, exemplars):
         assert all(bool(t.isfinite().all()) for t in bank.tokens.tensors().values())
 
 
-def test_the_exemplars_answer_on_their_own_whatever_came_in_since():
-    bank, asked = filled(SMALL, 3), frame(7)
+def test_the_exemplars_answer_on_their_own_and_finer_whatever_came_in_since():
+    bank = MemoryBank(SMALL)
+    for number, permanent in ((1, True), (2, False), (3, True), (4, False), (5, False)):
+        keys, values = with_fine(frame(number), value_of(number), number)
+        bank.memorise(keys, values, permanent=permanent, evicting=True)
     before = bank.tokens
-    answer = bank.read(asked, exemplars=True)
-    assert answer.exemplars is not None
-    assert torch.equal(answer.exemplars.value, torch.zeros_like(answer.exemplars.value))  # the exemplar's value is 0
-    assert float(answer.value.abs().amax()) > 0
-    assert float((bank.tokens.usage - before.usage).sum()) == pytest.approx(TOKENS)  # only the first reading counts
+    for number in (1, 3):
+        asked, _ = with_fine(frame(7), value_of(7), number)  # the very features of an exemplar
+        answer = bank.read(asked).exemplars
+        assert answer.value.shape == (1, 4, *FINE)
+        assert torch.equal(answer.similarity, torch.zeros(1, 1, *FINE, dtype=torch.float64))
+        assert float(answer.value.amin()) >= 1.0, "frames that are no exemplars have no say"
+        assert float(answer.value.amax()) <= 3.0
+    assert float((bank.tokens.usage - before.usage).sum()) == pytest.approx(2 * TOKENS)  # a look-up counts nothing
 
 
 def test_without_exemplars_there_is_no_answer_of_theirs():
     bank = MemoryBank(SMALL)
-    bank.memorise(frame(1), value_of(1), permanent=False, evicting=True)
-    assert bank.read(frame(2), exemplars=True).exemplars is None
+    bank.memorise(*with_fine(frame(1), value_of(1), 1), permanent=False, evicting=True)
+    assert bank.read(with_fine(frame(2), value_of(2), 2)[0]).exemplars is None
+
+
+def test_what_was_looked_up_ahead_is_what_a_read_finds_until_an_exemplar_comes_in():
+    bank = MemoryBank(SMALL)
+    bank.memorise(*with_fine(frame(1), value_of(1), 1), permanent=True, evicting=True)
+    asked = [with_fine(frame(n), value_of(n), n)[0] for n in (10, 11)]
+    direct = [bank.read(keys).exemplars for keys in asked]
+    for keys in asked:
+        bank.look_up(keys)
+    for keys, expected in zip(asked, direct, strict=True):
+        found = bank.read(keys).exemplars
+        assert torch.equal(found.value, expected.value)
+        assert torch.equal(found.similarity, expected.similarity)
+    bank.memorise(*with_fine(frame(2), value_of(2), 10), permanent=True, evicting=True)
+    assert torch.equal(bank.read(asked[0]).exemplars.similarity, torch.zeros(1, 1, *FINE, dtype=torch.float64))

@@ -122,3 +122,20 @@ def test_an_empty_memory_is_refused():
     query, selection, *_ = random_inputs(9, 1, 4, 3, 2, 2)
     with pytest.raises(ValueError, match="empty"):
         read(query, selection, torch.zeros(1, 4, 0), torch.ones(1, 1, 0), torch.zeros(1, 2, 0))
+
+
+@pytest.mark.parametrize("top_k", [5, None])
+def test_without_a_selection_every_channel_counts_fully(top_k):
+    query, selection, key, shrinkage, value = random_inputs(11, 2, 9, 70, 300, 4)
+    plain = read(query, None, key, shrinkage, value, top_k)
+    ones = read(query, torch.ones_like(selection), key, shrinkage, value, top_k)
+    for one, other in zip(plain, ones, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_kept_keys_gathered_in_parts_give_the_same_bits(monkeypatch):
+    inputs = random_inputs(12, 1, 16, 130, 900, 4, dtype=torch.float32)
+    whole = read(*inputs, top_k=30)
+    monkeypatch.setattr("colormnet.memory.readout._GATHERED_BYTES", 1)
+    for one, other in zip(whole, read(*inputs, top_k=30), strict=True):
+        assert torch.equal(one, other)

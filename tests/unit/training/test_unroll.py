@@ -21,11 +21,13 @@ def network():
     """A lite network with weights that make every part count."""
     torch.manual_seed(3)
     # A network in training has no reluctance.
-    network = Lite(LiteConfig(gate_reluctance=0.0, anchor_reluctance=0.0, memorised_reluctance=0.0))
+    network = Lite(
+        LiteConfig(gate_reluctance=0.0, anchor_reluctance=0.0, memorised_reluctance=0.0, exemplar_reluctance=0.0)
+    )
     with torch.no_grad():
         network.out.weight.normal_(0, 0.02)
         network.guess.weight.normal_(0, 0.02)
-        network.out.bias[16:20] = 0.0  # the gate half open
+        network.out.bias[20:24] = 0.0  # the gate half open
     loop.freeze_norms(network)
     return network
 
