@@ -95,7 +95,7 @@ class _Shot:
     def __init__(self, network: ColorNetwork, memory_every: int, top_k: int, propagation: str) -> None:
         self._network, self._every, self._top_k, self._propagation = network, memory_every, top_k, propagation
         self._bank: list[tuple[Keys, Tensor]] = []
-        self._exemplar: tuple[Tensor | None, Tensor | None] = None, None  # on the finer grid: keys, values
+        self._exemplar: tuple[Tensor, Tensor] | None = None  # on the finer grid: keys, values
         self._hidden: Tensor | None = None
         self._reference: tuple[Tensor, ...] | None = None
 
@@ -106,7 +106,8 @@ class _Shot:
         if not self._bank:
             self._hidden = values.hidden if not foreign else hidden
         self._bank[:1] = [(keys, values.value)]
-        self._exemplar = keys.fine, values.fine
+        if keys.fine is not None and values.fine is not None:
+            self._exemplar = keys.fine, values.fine
         return values
 
     def refer(
@@ -126,7 +127,7 @@ class _Shot:
         """Predict frame ``t``, memorise it if it is due, and make it the reference."""
         network = self._network
         local = None if self._reference is None else network.read_locally(keys, luminance, self._reference)
-        readout = self._read(keys, self._bank)
+        readout = self._read(keys)
         memorise = (self._propagation != "mfp" or t % self._every == 0) and not last
         if isinstance(network, Lite):
             planes, logits, (memory, exemplars, guess, read) = network.compose(keys, luminance, readout, local)
@@ -154,36 +155,25 @@ class _Shot:
         self._bank = [(_detached(keys), value.detach()) for keys, value in self._bank]
         self._hidden = None if self._hidden is None else self._hidden.detach()
 
-    def _read(self, keys: Keys, frames: list[tuple[Keys, Tensor]]) -> Readout:
-        size = keys.key.shape[-2:]
-        got = read(
-            keys.key.flatten(2),
+    def _read(self, keys: Keys) -> Readout:
+        """What the memory answers, and the exemplar on its own where the network has a finer grid."""
+        frames, exemplar = self._bank, self._exemplar
+        found = None
+        if keys.fine is not None and exemplar is not None:
+            known, values = exemplar
+            found = self._ask(keys.fine, None, known.flatten(2), torch.ones_like(known[:, :1]).flatten(2), values)
+        return self._ask(
+            keys.key,
             keys.selection.flatten(2),
             torch.cat([k.key.flatten(2) for k, _ in frames], 2),
             torch.cat([k.shrinkage.flatten(2) for k, _ in frames], 2),
             torch.cat([v.flatten(2) for _, v in frames], 2),
-            top_k=self._top_k,
-        )
-        dtype, batch = keys.key.dtype, keys.key.shape[0]
-        value, similarity = got.value.reshape(batch, -1, *size), got.similarity.reshape(batch, 1, *size)
-        return Readout(value.to(dtype), similarity.to(dtype), self._look_up(keys))
+        )._replace(exemplars=found)
 
-    def _look_up(self, keys: Keys) -> Readout | None:
-        """What the exemplar alone answers on the finer grid, where the network has one."""
-        exemplar, known = self._exemplar
-        if keys.fine is None or exemplar is None or known is None:
-            return None
-        got = read(
-            keys.fine.flatten(2),
-            None,
-            exemplar.flatten(2),
-            torch.ones_like(exemplar[:, :1]).flatten(2),
-            known.flatten(2),
-            top_k=self._top_k,
-        )
-        size, dtype, batch = keys.fine.shape[-2:], keys.fine.dtype, keys.fine.shape[0]
-        value, similarity = got.value.reshape(batch, -1, *size), got.similarity.reshape(batch, 1, *size)
-        return Readout(value.to(dtype), similarity.to(dtype))
+    def _ask(self, query: Tensor, selection: Tensor | None, key: Tensor, shrinkage: Tensor, value: Tensor) -> Readout:
+        got = read(query.flatten(2), selection, key, shrinkage, value.flatten(2), top_k=self._top_k)
+        value, similarity = (torch.unflatten(p, 2, query.shape[2:]).to(query.dtype) for p in (got.value, got.similarity))
+        return Readout(value, similarity)
 
 
 def _frame(keys: Keys, batch: int, count: int, t: int) -> Keys:
