@@ -172,7 +172,8 @@ class _Shot:
 
     def _ask(self, query: Tensor, selection: Tensor | None, key: Tensor, shrinkage: Tensor, value: Tensor) -> Readout:
         got = read(query.flatten(2), selection, key, shrinkage, value.flatten(2), top_k=self._top_k)
-        value, similarity = (torch.unflatten(p, 2, query.shape[2:]).to(query.dtype) for p in (got.value, got.similarity))
+        planes = torch.unflatten(got.value, 2, query.shape[2:]), torch.unflatten(got.similarity, 2, query.shape[2:])
+        value, similarity = (plane.to(query.dtype) for plane in planes)
         return Readout(value, similarity)
 
 
