@@ -76,9 +76,10 @@ class MemoryBank:
 
     def look_up(self, keys: Keys) -> None:
         """Work out ahead what the exemplars will answer to a frame; `read` finds it. Another thread may do this."""
-        if keys.fine is not None and self._fine is not None:
-            answer = _readout(keys.fine, self._ask(keys.fine, None, self._fine))
-            self._ahead = (*self._ahead[1 - _AHEAD :], _Ahead(keys.fine, self._fine, answer))
+        known = self._fine  # once: an exemplar may come in while they are asked, and this is not its answer
+        if keys.fine is not None and known is not None:
+            answer = _readout(keys.fine, self._ask(keys.fine, None, known))
+            self._ahead = (*self._ahead[1 - _AHEAD :], _Ahead(keys.fine, known, answer))
 
     def _exemplars_answer(self, keys: Keys) -> Readout | None:
         if keys.fine is None or self._fine is None:

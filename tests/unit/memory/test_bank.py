@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from colormnet.errors import InputError
 from colormnet.memory.bank import MemoryBank
 from colormnet.memory.consolidation import consolidate, evict
+from colormnet.memory.readout import read
 from colormnet.memory.settings import MemorySettings
 from colormnet.memory.tokens import NEW_LIFE, Tokens
 from colormnet.network.interface import Keys, Values
@@ -238,3 +239,18 @@ def test_what_was_looked_up_ahead_is_what_a_read_finds_until_an_exemplar_comes_i
         assert torch.equal(found.similarity, expected.similarity)
     bank.memorise(*with_fine(frame(2), value_of(2), 10), permanent=True, evicting=True)
     assert torch.equal(bank.read(asked[0]).exemplars.similarity, torch.zeros(1, 1, *FINE, dtype=torch.float64))
+
+
+def test_an_exemplar_that_comes_in_while_the_others_are_asked_ahead_is_asked_too(monkeypatch):
+    bank = MemoryBank(SMALL)
+    bank.memorise(*with_fine(frame(1), value_of(1), 1), permanent=True, evicting=True)
+    asked = with_fine(frame(10), value_of(10), 10)[0]
+
+    def interrupted(*arguments):
+        monkeypatch.undo()
+        bank.memorise(*with_fine(frame(2), value_of(2), 10), permanent=True, evicting=True)
+        return read(*arguments)
+
+    monkeypatch.setattr("colormnet.memory.bank.read", interrupted)
+    bank.look_up(asked)
+    assert torch.equal(bank.read(asked).exemplars.similarity, torch.zeros(1, 1, *FINE, dtype=torch.float64))
