@@ -226,6 +226,16 @@ class Copy:
                     sink.write(frame, frame.pixels)
                     self.written.append(number)
 
+    def stop_at(self, frame):
+        """Run as far as the user lets it: frames before ``frame`` are written."""
+
+        def stop(number, sink):
+            if number == frame:
+                raise InterruptedRun("stopped by the user")
+
+        with pytest.raises(InterruptedRun):
+            self.run(before=stop)
+
     def segments(self):
         folder = self.target.with_name(f".{self.target.name}.segments")
         return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else None
@@ -402,13 +412,7 @@ def test_a_movie_that_fails_in_its_first_segment_leaves_nothing(silent, tmp_path
 
 def test_a_sink_that_is_only_planned_sees_finished_segments_and_changes_nothing(clips, tmp_path):
     copy = Copy(clips / "a.mov", tmp_path / "o.mov")
-
-    def stop(number, sink):
-        if number == 13:
-            raise InterruptedRun("stopped by the user")
-
-    with pytest.raises(InterruptedRun):
-        copy.run(before=stop)
+    copy.stop_at(13)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with open_source(copy.plate) as source:
         for settings, there in ((SinkSettings(resume=True), 12), (SinkSettings(), 0)):
@@ -420,13 +424,7 @@ def test_a_sink_that_is_only_planned_sees_finished_segments_and_changes_nothing(
 
 def test_segments_behind_a_lost_one_are_made_again(clips, tmp_path):
     copy = Copy(clips / "a.mov", tmp_path / "o.mov")
-
-    def stop(number, sink):
-        if number == 18:
-            raise InterruptedRun("stopped by the user")
-
-    with pytest.raises(InterruptedRun):
-        copy.run(before=stop)
+    copy.stop_at(18)
     (tmp_path / ".o.mov.segments" / "0000005-0000010.mov").unlink()
     copy.written.clear()
     copy.run(resume=True)
