@@ -422,6 +422,9 @@ def execute(plan: Plan, progress: Progress, stop: threading.Event) -> Report:
         if job.overwrite:
             state.clear()
         state.claim(plan.identity)
+        # A kill between a frame's writing and its record, or a lost record: the sink may know of more frames.
+        sink.keep(finished)
+        finished = {number for number in finished if sink.has(number)}
         worker = _Run(plan, sink, progress, stop, finished)
         with _memory_errors_explained(plan):
             for start, end in zip(plan.starts, [*plan.starts[1:], len(plan.order)], strict=True):

@@ -6,7 +6,7 @@ Readers and writers here move pixels; they know nothing of colour spaces (the ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -214,6 +214,14 @@ class FrameSink(Protocol):
 
     def has(self, number: int) -> bool:
         """Whether this frame is written already and whole (image: readable at the right size; movie: in a segment)."""
+        ...
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Take these frames alone for written, so that all others can be; before the first ``write``.
+
+        An image of another frame stays until it is replaced. A movie gives up its finished segments from the first one
+        on that holds another frame. Raises InputError: no permission.
+        """
         ...
 
     def path(self, number: int) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -373,6 +374,10 @@ class MovieSink:
                 end = int(name[2])
         return found
 
+    def _numbers_in(self, segment: Path) -> list[int]:
+        first, _, end = segment.stem.partition("-")
+        return self._frames[int(first) : int(end)]
+
     def _frames_in(self, segments: list[Path]) -> set[int]:
         return set(self._frames[: int(segments[-1].stem.partition("-")[2])]) if segments else set()
 
@@ -380,15 +385,18 @@ class MovieSink:
         try:
             self._folder.mkdir(exist_ok=True)
             self._lock = FolderLock(self._folder, self._path)
-            kept = self._segments() if self._settings.resume else []
-            self._done = self._frames_in(kept)
-            self._tidy(kept)
-            if not kept:  # else it is there, and a full disk would leave it empty
-                (self._folder / "job").write_text(self._fingerprint())
+            self._go_on_from(self._segments() if self._settings.resume else [])
         except OSError as error:
             if self._lock is not None:
                 self._leave()
             raise write_error(self._path, error) from error
+
+    def _go_on_from(self, kept: list[Path]) -> None:
+        """Of the segments' folder, keep these alone. Raises OSError."""
+        self._done = self._frames_in(kept)
+        self._tidy(kept)
+        if not kept:  # else it is there, and a full disk would leave it empty
+            (self._folder / "job").write_text(self._fingerprint())
 
     def _tidy(self, kept: list[Path]) -> None:
         """Remove all but these segments and what says whose they are."""
@@ -403,6 +411,20 @@ class MovieSink:
     def has(self, number: int) -> bool:
         """Whether the frame is in a finished segment, or the movie finished."""
         return self._finished or number in self._done
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Go on behind the finished segments of these frames alone, from the first frame on. Raises InputError."""
+        known = set(numbers)
+        if self._finished:
+            if known.issuperset(self._frames):
+                return
+            self._finished = False
+            self._take_folder()
+        try:
+            found = self._segments()
+            self._go_on_from([*itertools.takewhile(lambda each: known.issuperset(self._numbers_in(each)), found)])
+        except OSError as error:
+            raise write_error(self._path, error) from error
 
     def write(
         self, frame: PlateFrame, pixels: FloatArray | None = None, layers: Mapping[str, FloatArray] | None = None

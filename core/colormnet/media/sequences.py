@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +272,9 @@ class SequenceSink:
             return self._settings.content == "layers" and self._layers_there(path)
         window = picture.display
         return (window.width, window.height) == (self._info.display.width, self._info.display.height)
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Nothing to do: each file is replaced on its own."""
 
     def _layers_there(self, path: Path) -> bool:
         import OpenImageIO as oiio  # noqa: N813

@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -404,6 +405,32 @@ def test_movies_resume_bit_for_bit(job, tmp_path, demo_clip, suffix, done_again)
         assert one.frames == other.frames == list(range(1, 9))
         for number in one.frames:
             np.testing.assert_array_equal(one.read(number).pixels, other.read(number).pixels)
+
+
+@pytest.mark.parametrize(
+    "lost", ["the last record", "a record in the middle", "the state", "a finished movie's record"]
+)
+def test_a_movie_whose_records_are_behind_its_frames_goes_on(job, tmp_path, lost):
+    """As after a kill between the writing of a frame and its record."""
+    straight = replace(job, output=str(tmp_path / "straight.mov"), frame_rate="24")
+    run(straight)
+    broken = replace(straight, output=str(tmp_path / "broken.mov"))
+    state = JobState.beside(broken.output)
+    if lost == "a finished movie's record":
+        run(broken)
+        (state.folder / "frames" / "1004.json").unlink()
+    else:
+        stopper = Stopper(6)
+        with pytest.raises(InterruptedRun):
+            run(broken, stopper, stopper.stop)
+        if lost == "the state":
+            shutil.rmtree(state.folder)
+        else:
+            (state.folder / "frames" / f"{1006 if 'last' in lost else 1002}.json").unlink()
+    report = run(replace(broken, resume=True))
+    assert report.written + report.skipped == 8
+    assert Path(broken.output).read_bytes() == Path(straight.output).read_bytes()
+    assert not (tmp_path / ".broken.mov.segments").exists()
 
 
 @pytest.mark.parametrize("kind", ["sequence", "mov", "mp4"])
