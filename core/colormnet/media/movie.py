@@ -379,7 +379,7 @@ class MovieSink:
         return self._frames[int(first) : int(end)]
 
     def _frames_in(self, segments: list[Path]) -> set[int]:
-        return set(self._frames[: int(segments[-1].stem.partition("-")[2])]) if segments else set()
+        return {number for segment in segments for number in self._numbers_in(segment)}
 
     def _take_folder(self) -> None:
         try:
